@@ -1,0 +1,61 @@
+# Everything a user or a contributor runs; each target installs what it needs into .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+APP := service:create_app()
+
+.DEFAULT_GOAL := help
+.PHONY: help run run-postgres stress test check format docs lock clean
+
+help: ## List the targets.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Guard needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(STAMP) ## Start the service on embedded DuckDB (GUARD_DATABASE_URL to change the file).
+	@mkdir -p data
+	@GUARD_DATABASE_URL=$${GUARD_DATABASE_URL:-duckdb:///data/warriors.duckdb} \
+	  exec $(BIN)/gunicorn -c gunicorn_config.py '$(APP)'
+
+run-postgres: $(STAMP) ## Start the service on PostgreSQL (GUARD_DATABASE_URL, or a server of its own).
+	@exec $(BIN)/python -m service.run_postgres
+
+stress: $(STAMP) ## Replay the incident against both databases.
+	$(BIN)/python -m stress incident --backend duckdb --out stress-results
+	$(BIN)/python -m stress incident --backend postgres --out stress-results
+
+test: $(STAMP) ## Run every test with coverage.
+	$(BIN)/coverage erase
+	$(BIN)/pytest --cov --cov-report=
+
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='guard/core/*' --fail-under=100
+
+check: $(STAMP) ## Lint, types, import rules, drift of generated files.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m guard docs --check
+
+format: $(STAMP) ## Format the code and mend what the linter can mend.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Write the generated parts of the docs.
+	$(BIN)/python -m guard docs
+
+lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what was installed and made here, but no data.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -1,0 +1,259 @@
+"""All parts of a guarded worker, put together from settings: the one place that does it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from guard import metrics
+from guard.backends.base import Bounds
+from guard.board import Board
+from guard.breaker import LaneBreaker
+from guard.clock import MonotonicClock
+from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
+from guard.core.admission import Limits
+from guard.core.breaker import BreakerRules
+from guard.core.vocabulary import BreakerPhase, Lane, Reason
+from guard.database import Database
+from guard.errors import BackendClosed, BadSetting, SettingsError
+from guard.export.log import RefusalLog
+from guard.meter import PoolMeter
+from guard.middleware import Guard
+from guard.routing import Environ, Routing, lane_of_method
+from guard.socket_age import socket_age_s
+from guard.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from guard.backends.base import Backend, Session
+    from guard.clock import Clock
+    from guard.events import PoolObserver, Recorder
+    from guard.settings import Settings
+
+
+class Assembly:
+    """A worker's guard: controller, database, breakers, watcher. Made once per process.
+
+    Must be made after the fork: it starts threads. Thread-safe after construction.
+
+    Attributes:
+        settings: what it was made from.
+        controller: decides.
+        breakers: each lane's breaker.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        backend: Backend | None,
+        meter: PoolMeter,
+        clock: Clock,
+        classify: Callable[[Environ], Lane | None],
+    ) -> None:
+        self.settings = settings
+        self._recorder = recorder
+        self._backend = backend
+        self._classify = classify
+        self._draining = False
+        self._refusals = RefusalLog(clock)
+        self.breakers = {
+            lane: LaneBreaker(lane, _breaker_rules(settings), clock, _draw, recorder)
+            for lane in Lane
+        }
+        self.controller = Controller(
+            _rules(settings), _slots(settings, backend), self.breakers, clock=clock
+        )
+        meter.controller = self.controller
+        self._database = (
+            Database(backend, self.controller, backend_kind(settings)) if backend else None
+        )
+        self._watcher = Watcher(
+            self.controller, backend, recorder, self.breakers,
+            ready=lambda: self.ready, probe_timeout_s=settings.probe_timeout_s,
+        )  # fmt: skip
+
+    def start(self, prepare: Callable[[Session], None] | None = None) -> None:
+        """Open the database in the background and start to watch."""
+        for lane in Lane:
+            limits = self.controller.rules.lanes[lane]
+            self._recorder.set(metrics.LIMIT, (lane.value,), limits.permits_max)
+        waiters = sum(limits.waiters_max for limits in self.controller.rules.lanes.values())
+        self._recorder.set(metrics.QUEUE_CAPACITY, ("admission",), waiters)
+        writers = self.controller.rules.lanes[Lane.WRITE].permits_max
+        self._recorder.set(metrics.QUEUE_CAPACITY, ("writer",), writers)
+        if self._backend is not None:
+            self._backend.open(prepare)
+        self._watcher.start()
+
+    @property
+    def database(self) -> Database:
+        """The developer's door to the database.
+
+        Raises:
+            BackendClosed: there is no database URL in the settings.
+        """
+        if self._database is None:
+            raise BackendClosed("GUARD_DATABASE_URL is not set")
+        return self._database
+
+    def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
+        """Return the middleware around a WSGI application; it should be the outermost one."""
+        settings = self.settings
+        return Guard(
+            app,
+            self.controller,
+            recorder=self._recorder,
+            routing=Routing(
+                exempt_paths=settings.exempt_paths,
+                read_routes=settings.read_routes,
+                write_routes=settings.write_routes,
+                classify=self._classify,
+            ),
+            hold="connection" if self._backend else "request",
+            age_s=socket_age_s,
+            problem_type=settings.problem_type,
+            on_shed=self._refusals.note,
+        )
+
+    @property
+    def why_not_ready(self) -> str:
+        """Why the worker is not open for requests, one line; empty where it is."""
+        if self._draining:
+            return "draining"
+        if self._backend is not None and not self._backend.ready:
+            return f"the database is not open: {self._backend.opening_error or 'opening'}"
+        for lane, breaker in self.breakers.items():
+            if breaker.phase is not BreakerPhase.CLOSED:
+                return f"the {lane} lane's breaker is {breaker.phase}"
+        return ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker is open for requests."""
+        return not self.why_not_ready
+
+    def drain(self) -> None:
+        """Say that the worker goes away: not ready, while accepted requests are still served."""
+        self._draining = True
+        with suppress(Exception):
+            self._watcher.publish(0.0)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Refuse what still comes, let running units end, close the database. Idempotent."""
+        self._draining = True
+        self.controller.serving = Reason.DRAINING
+        self._watcher.stop()
+        if self._backend is not None:
+            self._backend.close(timeout_s)
+
+
+def assemble(
+    settings: Settings,
+    *,
+    recorder: Recorder | None = None,
+    prepare: Callable[[Session], None] | None = None,
+    classify: Callable[[Environ], Lane | None] = lane_of_method,
+) -> Assembly:
+    """Build and start a worker's guard.
+
+    Args:
+        settings: checked settings from ``guard.settings.load``.
+        recorder: the worker's row of the shared board; a board of its own where None.
+        prepare: runs once in a write session before the database is ready (migrations).
+        classify: a request's lane, or None where it needs no database.
+
+    Raises:
+        SettingsError: the database URL names a database that there is no backend for.
+    """
+    clock = MonotonicClock()
+    found = recorder or Board.local()[1]
+    meter = PoolMeter(found)
+    assembly = Assembly(settings, found, _backend(settings, meter, clock), meter, clock, classify)
+    assembly.start(prepare)
+    return assembly
+
+
+def backend_kind(settings: Settings) -> str:
+    """Return ``duckdb``, ``postgres``, or an empty string without a database."""
+    scheme = settings.database_url.partition("://")[0]
+    return {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}.get(scheme, "")
+
+
+def _backend(settings: Settings, observer: PoolObserver, clock: Clock) -> Backend | None:
+    if not settings.database_url:
+        return None
+    kind = backend_kind(settings)
+    bounds = Bounds(WAIT_BOUND_FACTOR * settings.read_wait_budget_s, settings.statement_timeout_s)
+    if kind == "duckdb":
+        return _duckdb(settings, observer, clock, bounds)
+    if kind == "postgres":
+        return _postgres(settings, observer, clock, bounds)
+    raise SettingsError(
+        [BadSetting("GUARD_DATABASE_URL", "(unknown scheme)", "duckdb:/// or postgresql://")]
+    )
+
+
+def _duckdb(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
+
+    raise NotImplementedError
+
+
+def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
+
+    raise NotImplementedError
+
+
+def _breaker_rules(settings: Settings) -> BreakerRules:
+    return BreakerRules(
+        mode=settings.breaker_mode,
+        failure_ratio=settings.breaker_failure_ratio,
+        min_calls=settings.breaker_min_calls,
+        window_s=settings.breaker_window_s,
+        open_s=settings.breaker_open_s,
+        open_max_s=settings.breaker_open_max_s,
+    )
+
+
+def _rules(settings: Settings) -> Rules:
+    read = Limits(
+        settings.policy,
+        settings.read_pool_size + settings.read_waiters,
+        settings.read_waiters,
+        settings.read_wait_budget_s,
+        settings.pool_threshold_ratio,
+    )
+    write = Limits(
+        settings.policy,
+        settings.write_pool_size + settings.write_waiters,
+        settings.write_waiters,
+        settings.write_wait_budget_s,
+        settings.pool_threshold_ratio,
+    )
+    return Rules(
+        lanes={Lane.READ: read, Lane.WRITE: write},
+        mode=settings.mode,
+        deadline_s=settings.deadline_s,
+        statement_timeout_s=settings.statement_timeout_s,
+        retry_after_min_s=settings.retry_after_min_s,
+        retry_after_max_s=settings.retry_after_max_s,
+    )
+
+
+def _slots(settings: Settings, backend: Backend | None) -> dict[Lane, Callable[[], int]]:
+    if backend is None:
+        return {
+            Lane.READ: lambda: settings.read_pool_size,
+            Lane.WRITE: lambda: settings.write_pool_size,
+        }
+    return {
+        Lane.READ: lambda: backend.signals(Lane.READ).slots,
+        Lane.WRITE: lambda: backend.signals(Lane.WRITE).slots,
+    }
+
+
+def _draw() -> float:
+    import random
+
+    return random.random()  # noqa: S311 - spreads clients, protects nothing

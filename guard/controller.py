@@ -1,0 +1,185 @@
+"""The shell around the core: one lock per lane, the clock, the permits. Decides, never executes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from guard.clock import MonotonicClock
+from guard.core import codel, hold_time
+from guard.core.admission import ADMITTED, Decision, Limits, Signals, decide
+from guard.core.retry_after import retry_after_s
+from guard.core.vocabulary import Lane, Mode, Reason
+from guard.permit import LaneState, Permit
+from guard.request import RequestScope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guard.clock import Clock
+    from guard.permit import BreakerGate
+
+WAIT_BOUND_FACTOR = 4
+"""The exact gate waits this many budgets at most: the prediction is a mean, and an exponential
+wait stays below four times its mean in 98 % of the cases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the operator sets; see ``guard.settings`` for ranges.
+
+    Attributes:
+        lanes: each lane's limits.
+        mode: enforce, shadow or off.
+        deadline_s: longest time from accept to answer, seconds.
+        statement_timeout_s: longest run of one unit of work, seconds.
+        retry_after_min_s: smallest Retry-After, whole seconds.
+        retry_after_max_s: largest Retry-After, whole seconds.
+    """
+
+    lanes: Mapping[Lane, Limits]
+    mode: Mode = Mode.ENFORCE
+    deadline_s: float = 10.0
+    statement_timeout_s: float = 5.0
+    retry_after_min_s: int = 1
+    retry_after_max_s: int = 30
+
+
+class LaneLoad(NamedTuple):
+    """A lane's figures at one moment, for gauges.
+
+    Attributes:
+        in_flight: permits held.
+        unfinished: of these, requests that still need their connection.
+        hold_s: moving average of the hold time, seconds.
+    """
+
+    in_flight: int
+    unfinished: int
+    hold_s: float
+
+
+class Controller:
+    """Decides about requests and hands out permits. Thread-safe.
+
+    Args:
+        rules: the operator's settings.
+        slots: for each lane a cheap, non-blocking function that tells how many requests its
+            pool can serve at once now.
+        breakers: a breaker per lane, or none.
+        clock: the monotonic clock of all times here.
+        draw: gives uniform random numbers in ``[0, 1)``.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        slots: Mapping[Lane, Callable[[], int]],
+        breakers: Mapping[Lane, BreakerGate] | None = None,
+        *,
+        clock: Clock | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.rules = rules
+        self.mode = rules.mode
+        self.clock: Clock = clock or MonotonicClock()
+        self.serving = Reason.OK
+        self._draw = draw
+        found = breakers or {}
+        self._lanes = {
+            lane: LaneState(limits, slots[lane], found.get(lane))
+            for lane, limits in rules.lanes.items()
+        }
+
+    def check(self, scope: RequestScope, lane: Lane) -> Decision:
+        """Return what would be decided now, without a permit: the early, cheap gate."""
+        if self.mode is Mode.OFF:
+            return ADMITTED
+        state = self._lanes[lane]
+        now_s = self.clock.now_s()
+        slots = state.slots()
+        with state.lock:
+            signals = self._signals(state, scope, slots, now_s)
+        return decide(signals, state.limits)
+
+    def admit(
+        self, scope: RequestScope, lane: Lane, *, forced: bool = False
+    ) -> tuple[Decision, Permit | None]:
+        """Decide and count in one step; the permit is None where the request is shed.
+
+        Shadow mode admits against its own decision. ``forced`` admits without one: a request
+        that has already executed something must be let through to its end.
+        """
+        state = self._lanes[lane]
+        now_s = self.clock.now_s()
+        slots = state.slots()
+        with state.lock:
+            decision = ADMITTED
+            if not forced and self.mode is not Mode.OFF:
+                decision = decide(self._signals(state, scope, slots, now_s), state.limits)
+            if not decision.admitted and self.mode is Mode.ENFORCE:
+                return decision, None
+            state.in_flight += 1
+            state.unfinished += 1
+        return decision, Permit(state)
+
+    def _signals(self, state: LaneState, scope: RequestScope, slots: int, now_s: float) -> Signals:
+        return Signals(
+            self.serving,
+            state.breaker is None or state.breaker.admits(),
+            state.in_flight,
+            state.unfinished,
+            slots,
+            state.hold_s,
+            codel.standing(state.codel, now_s),
+            now_s - scope.arrived_s,
+            scope.deadline_at_s - scope.arrived_s,
+        )
+
+    def scope(self, lane: Lane | None, age_s: float = 0.0) -> RequestScope:
+        """Return a new request's scope; ``age_s`` is the time since it was accepted."""
+        arrived_s = self.clock.now_s() - age_s
+        return RequestScope(lane, arrived_s, arrived_s + self.rules.deadline_s)
+
+    def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:
+        """Return the longest wait for a connection; <= 0 when the deadline has passed."""
+        left_s = scope.deadline_at_s - self.clock.now_s()
+        if self.mode is not Mode.ENFORCE or scope.executed:
+            return left_s
+        return min(left_s, WAIT_BOUND_FACTOR * self._lanes[lane].limits.wait_budget_s)
+
+    def run_bound_s(self, scope: RequestScope) -> float:
+        """Return the longest run of a unit of work; <= 0 when the deadline has passed."""
+        return min(self.rules.statement_timeout_s, scope.deadline_at_s - self.clock.now_s())
+
+    def retry_after_s(self, lane: Lane, reason: Reason) -> int:
+        """Draw the whole seconds after which a request shed for ``reason`` may come back."""
+        breaker = self._lanes[lane].breaker
+        outage_left_s = breaker.remaining_s() if breaker else 0.0
+        low_s, high_s = self.rules.retry_after_min_s, self.rules.retry_after_max_s
+        return retry_after_s(reason, self._draw(), low_s, high_s, outage_left_s)
+
+    def waited(self, lane: Lane, waited_s: float) -> None:
+        """Hear of a wait for a connection that has ended."""
+        state = self._lanes[lane]
+        target_s = state.limits.wait_budget_s / 2
+        now_s = self.clock.now_s()
+        with state.lock:
+            state.codel = codel.observe(state.codel, waited_s, target_s, now_s)
+
+    def held(self, lane: Lane, held_s: float) -> None:
+        """Hear that a slot was held for ``held_s`` seconds."""
+        state = self._lanes[lane]
+        with state.lock:
+            state.hold_s = hold_time.update(state.hold_s, held_s)
+
+    def breaker(self, lane: Lane) -> BreakerGate | None:
+        """Return the lane's breaker."""
+        return self._lanes[lane].breaker
+
+    def load(self, lane: Lane) -> LaneLoad:
+        """Return the lane's figures at this moment."""
+        state = self._lanes[lane]
+        with state.lock:
+            return LaneLoad(state.in_flight, state.unfinished, state.hold_s)

@@ -1,0 +1,1 @@
+"""The pure rules: values in, values out. No clock, no lock, no socket, no driver."""

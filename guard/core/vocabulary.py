@@ -1,0 +1,82 @@
+"""The closed sets of words that every other module, label, log line and page uses."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Lane(StrEnum):
+    """A class of work with a pool, a limit and a wait budget of its own."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Mode(StrEnum):
+    """What the guard does with its own decision."""
+
+    ENFORCE = "enforce"
+    """Sheds."""
+    SHADOW = "shadow"
+    """Decides and counts what it would have shed, and admits."""
+    OFF = "off"
+    """Decides nothing."""
+
+
+class Policy(StrEnum):
+    """How a pool's saturation is told."""
+
+    PREDICTIVE = "predictive"
+    """By the wait that the request would have, in seconds."""
+    STATIC = "static"
+    """By a share of the pool that is in use."""
+
+
+class Reason(StrEnum):
+    """Why a request was admitted or shed; one per request."""
+
+    OK = "ok"
+    """There was room."""
+    EXEMPT = "exempt"
+    """The request needs no database; it is never shed."""
+    POOL_SATURATED = "pool_saturated"
+    """The lane's pool is in use and its queue is full, too slow, or the pool has no connection."""
+    THREADS_EXHAUSTED = "threads_exhausted"
+    """One more request of this lane would take a thread from the reserve."""
+    QUEUE_DELAY = "queue_delay"
+    """A standing queue: the request has grown old in front of the application."""
+    BREAKER_OPEN = "breaker_open"
+    """The lane's database is failing; nothing is sent to it but probes."""
+    DEADLINE = "deadline"
+    """The answer would come after the request's deadline."""
+    DRAINING = "draining"
+    """The worker is going away."""
+    STARTING = "starting"
+    """The database is not open yet."""
+
+    @property
+    def sheds(self) -> bool:
+        """Whether a request with this reason is refused."""
+        return self not in _ADMITTING
+
+
+_ADMITTING = frozenset({Reason.OK, Reason.EXEMPT})
+
+
+class Outcome(StrEnum):
+    """What one use of the database says about the database's health."""
+
+    OK = "ok"
+    """The database answered, be it with an error that is the client's fault."""
+    FAILURE = "failure"
+    """The database is sick: unreachable, out of space, shutting down."""
+    NEUTRAL = "neutral"
+    """Says nothing about health: saturation, a lost race, a statement that was cut short."""
+
+
+class BreakerPhase(StrEnum):
+    """The circuit breaker's state, with pybreaker's names."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"

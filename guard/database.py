@@ -1,0 +1,142 @@
+"""The developer's door to the database: asks the controller for a permit, then the backend.
+
+This is the second, exact gate. The first one, in the middleware, is early and cheap; a request
+that turns out to need no database never comes here and holds no permit.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from guard.backends.base import Bounds
+from guard.core.vocabulary import Lane, Mode, Outcome, Reason
+from guard.errors import BackendBusy, BackendClosed, Shed, StatementTimeout
+from guard.request import CURRENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guard.backends.base import Backend, Insert, Row, Session, StreamSession
+    from guard.controller import Controller
+    from guard.permit import Permit
+    from guard.request import RequestScope
+
+T = TypeVar("T")
+
+
+class Database:
+    """Reads and writes, each behind its lane's permit and breaker. Thread-safe.
+
+    Inside a request the permit stays with the request until its response is closed; outside
+    of any (a script, a job) it is held for the call. All methods raise ``Shed`` where the
+    lane has no room, and what ``guard.backends.base.Backend`` raises.
+
+    Args:
+        backend: an open, or opening, backend.
+        controller: decides and counts.
+        dialect: ``duckdb`` or ``postgres``, for code that writes SQL.
+    """
+
+    def __init__(self, backend: Backend, controller: Controller, dialect: str) -> None:
+        self.dialect = dialect
+        self._backend = backend
+        self._controller = controller
+
+    def read(self, unit: Callable[[Session], T]) -> T:
+        """Run ``unit`` with a read-only session and return its result."""
+        with self._turn(Lane.READ) as bounds:
+            return self._backend.read(unit, bounds)
+
+    def write(self, unit: Callable[[Session], T]) -> T:
+        """Run ``unit`` in a transaction; return its result once the commit is durable.
+
+        A unit may be run a second time if nothing of the first run was kept; it must have no
+        effect but the database's.
+        """
+        with self._turn(Lane.WRITE) as bounds:
+            return self._backend.write(unit, bounds)
+
+    def insert(self, insert: Insert, row: Row) -> None:
+        """Insert one row, durable on return; DuckDB merges it with others that wait."""
+        with self._turn(Lane.WRITE) as bounds:
+            self._backend.insert(insert, row, bounds)
+
+    @contextmanager
+    def stream(self) -> Iterator[StreamSession]:
+        """Hold a read-only session over the block, for a result too large for a list."""
+        with self._turn(Lane.READ) as bounds, self._backend.stream(bounds) as session:
+            yield session
+
+    @contextmanager
+    def _turn(self, lane: Lane) -> Iterator[Bounds]:
+        outer = CURRENT.get()
+        scope = outer or self._controller.scope(lane)
+        try:
+            permit = self._permit(scope, lane)
+            with self._judged(lane, scope, permit):
+                yield self._bounds(scope, lane)
+        finally:
+            if outer is None:
+                scope.release()
+
+    def _permit(self, scope: RequestScope, lane: Lane) -> Permit:
+        held = scope.permits.get(lane)
+        if held is not None:
+            held.resume()
+            return held
+        decision, permit = self._controller.admit(scope, lane, forced=scope.executed)
+        if permit is None:
+            raise self._shed(scope, lane, decision.reason)
+        scope.permits[lane] = permit
+        if not decision.admitted and not scope.would_shed:
+            scope.would_shed = True
+            scope.reason = decision.reason
+        return permit
+
+    def _bounds(self, scope: RequestScope, lane: Lane) -> Bounds:
+        bounds = Bounds(
+            self._controller.wait_bound_s(scope, lane), self._controller.run_bound_s(scope)
+        )
+        if min(bounds) > 0:
+            return bounds
+        if scope.executed:
+            raise StatementTimeout("the request's deadline has passed")
+        raise self._shed(scope, lane, Reason.DEADLINE)
+
+    @contextmanager
+    def _judged(self, lane: Lane, scope: RequestScope, permit: Permit) -> Iterator[None]:
+        breaker = self._controller.breaker(lane)
+        generation = breaker.generation if breaker else 0
+        outcome = Outcome.OK
+        try:
+            yield
+            scope.executed = True
+        except Shed:
+            outcome = Outcome.NEUTRAL
+            raise
+        except BackendBusy as error:
+            outcome = Outcome.NEUTRAL
+            if scope.executed or self._controller.mode is not Mode.ENFORCE:
+                raise
+            raise self._shed(scope, lane, Reason.POOL_SATURATED) from error
+        except BackendClosed as error:
+            outcome = Outcome.NEUTRAL
+            if scope.executed:
+                raise
+            serving = self._controller.serving
+            reason = Reason.STARTING if serving is Reason.OK else serving
+            raise self._shed(scope, lane, reason) from error
+        except BaseException as error:
+            scope.executed = True
+            outcome = self._backend.classify(error)
+            raise
+        finally:
+            permit.finish()
+            if breaker:
+                breaker.record(outcome, generation)
+
+    def _shed(self, scope: RequestScope, lane: Lane, reason: Reason) -> Shed:
+        scope.reason = reason
+        scope.retry_after_s = self._controller.retry_after_s(lane, reason)
+        return Shed(lane, reason, scope.retry_after_s)

@@ -1,0 +1,74 @@
+"""What the parts tell each other: small protocols, called with plain values, never under a lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guard.core.vocabulary import Lane, Outcome
+    from guard.metrics import Metric, Sample
+
+
+class Recorder(Protocol):
+    """Takes measurements. Implementations are thread-safe, cheap (about 1 us) and never raise.
+
+    ``labels`` are the label *values* in the order of ``metric.labels``.
+    """
+
+    def add(self, metric: Metric, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
+        """Add ``amount`` (>= 0) to a counter."""
+        ...
+
+    def set(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        """Set a gauge of this worker."""
+        ...
+
+    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+        """Count ``value`` (in the metric's unit) into a histogram."""
+        ...
+
+
+class MetricSource(Protocol):
+    """Gives the current totals over all workers of the host."""
+
+    def collect(self) -> Iterable[Sample]:
+        """Return one sample per known label set; every declared label set is there from the start."""
+        ...
+
+
+class PoolObserver(Protocol):
+    """Hears what happens to a lane's connections. Called by backends outside their locks."""
+
+    def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
+        """A wait for a connection ended, with a connection (``got``) or by time-out."""
+        ...
+
+    def released(self, lane: Lane, held_s: float, outcome: Outcome) -> None:
+        """A connection was given back after ``held_s``. For a merged write: the batch's time."""
+        ...
+
+    def queried(self, lane: Lane, took_s: float, outcome: Outcome) -> None:
+        """One statement (or one COMMIT of a batch) ended."""
+        ...
+
+    def failed(self, lane: Lane, kind: str) -> None:
+        """An error; ``kind`` is one of ``guard.metrics.ERROR_KINDS``."""
+        ...
+
+    def batched(self, size: int) -> None:
+        """The writer committed ``size`` units in one transaction (DuckDB)."""
+        ...
+
+    def lock_waited(self, lane: Lane, waited_s: float) -> None:
+        """One unit waited ``waited_s`` for the single writer (DuckDB)."""
+        ...
+
+    def locks_sampled(self, lane: Lane, waiters: int, oldest_s: float, waited_s: float) -> None:
+        """One sample of lock waits (PostgreSQL).
+
+        ``waiters`` now, the age of the oldest, and the waiting time that passed since the
+        last sample, summed over the waiters.
+        """
+        ...

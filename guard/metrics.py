@@ -1,0 +1,203 @@
+"""The table of all metrics: one place from which the board's layout, the export and the docs come.
+
+Names follow Prometheus' conventions: base units, a level and its capacity as two metrics,
+``_total`` for counters. Utilisation is a query over two of them (a ratio can't be summed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import NamedTuple
+
+from guard.core.vocabulary import BreakerPhase, Lane, Outcome, Reason
+
+REQUEST_BUCKETS_S = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+)  # fmt: skip
+WAIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SHED_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1)
+RETRY_BUCKETS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0)
+BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+ERROR_KINDS = (
+    "unreachable",
+    "resources",
+    "read_only",
+    "timeout",
+    "conflict",
+    "constraint",
+    "statement",
+    "busy",
+    "internal",
+)
+"""The closed set of database error kinds."""
+
+LANES = tuple(lane.value for lane in Lane)
+DECISIONS = ("admitted", "shed", "would_shed", "bypassed")
+QUEUES = ("kernel", "admission", "writer")
+POOL_STATES = ("in_use", "idle")
+OUTCOMES = tuple(outcome.value for outcome in Outcome)
+PHASES = tuple(phase.value for phase in BreakerPhase)
+
+
+class Kind(StrEnum):
+    """A metric's type, with Prometheus' names."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Merge(StrEnum):
+    """How the workers' values of a gauge become one."""
+
+    SUM = "sum"
+    MAX = "max"
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One metric. Identity is the object itself, so that a look-up needs no string hashing.
+
+    Attributes:
+        name: the full name as exported (counters end in ``_total``).
+        kind: counter, gauge or histogram.
+        help: one sentence for people, with the unit.
+        labels: label names.
+        known: for each label its known values; all combinations exist from the start with
+            0. Empty where the values only show at run time (routes).
+        buckets: upper bounds of a histogram, ascending, without +Inf.
+        merge: how a gauge is merged over workers.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    known: tuple[tuple[str, ...], ...] = ()
+    buckets: tuple[float, ...] = ()
+    merge: Merge = Merge.SUM
+
+    def known_label_sets(self) -> list[tuple[str, ...]]:
+        """Return every label set that exists from the start."""
+        return [] if len(self.known) != len(self.labels) else list(product(*self.known))
+
+
+class Sample(NamedTuple):
+    """One label set's total over all workers.
+
+    Attributes:
+        metric: what is measured.
+        labels: label values in the order of ``metric.labels``.
+        value: a counter's or gauge's value; for a histogram the sum of all observations.
+        counts: for a histogram the observations per bucket, *not* cumulative, the last one
+            being +Inf's; empty otherwise.
+    """
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float
+    counts: tuple[float, ...] = ()
+
+
+def _counter(name: str, text: str, **known: tuple[str, ...]) -> Metric:
+    return Metric(name, Kind.COUNTER, text, tuple(known), _known(known))
+
+
+def _gauge(name: str, text: str, merge: Merge = Merge.SUM, **known: tuple[str, ...]) -> Metric:
+    return Metric(name, Kind.GAUGE, text, tuple(known), _known(known), merge=merge)
+
+
+def _histogram(
+    name: str, text: str, buckets: tuple[float, ...], **known: tuple[str, ...]
+) -> Metric:
+    return Metric(name, Kind.HISTOGRAM, text, tuple(known), _known(known), buckets)
+
+
+def _known(labels: dict[str, tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+    # One label whose values are unknown leaves the whole metric without known sets.
+    return tuple(labels.values()) if all(labels.values()) else ()
+
+
+DECISIONS_TOTAL = _counter(
+    "guard_admission_decisions_total",
+    "Requests by what was decided about them and why; one per request.",
+    decision=DECISIONS, reason=tuple(reason.value for reason in Reason), lane=LANES,
+)  # fmt: skip
+INFLIGHT = _gauge("guard_inflight_requests", "Requests that hold a permit.", lane=LANES)
+LIMIT = _gauge("guard_concurrency_limit", "Permits that can be held at once.", lane=LANES)
+QUEUE_DEPTH = _gauge("guard_queue_depth", "Requests or units that wait in a queue.", queue=QUEUES)
+QUEUE_CAPACITY = _gauge("guard_queue_capacity", "Places in a queue.", queue=QUEUES)
+QUEUE_WAIT = _histogram(
+    "guard_queue_wait_seconds", "Time from accept to the guard.", WAIT_BUCKETS_S, queue=("kernel",)
+)
+POOL_CONNECTIONS = _gauge(
+    "guard_pool_connections", "Working connections by state.", pool=LANES, state=POOL_STATES
+)
+POOL_MAX = _gauge("guard_pool_connections_max", "Connections asked for.", pool=LANES)
+POOL_WAITERS = _gauge("guard_pool_waiters", "Callers that wait for a connection.", pool=LANES)
+ACQUIRE_WAIT = _histogram(
+    "guard_pool_acquire_wait_seconds", "Wait for a connection.", WAIT_BUCKETS_S,
+    pool=LANES, outcome=("ok", "timeout"),
+)  # fmt: skip
+POOL_USE = _histogram(
+    "guard_pool_use_seconds", "Time for which a connection was held.", WAIT_BUCKETS_S,
+    pool=LANES, outcome=OUTCOMES,
+)  # fmt: skip
+POOL_SATURATED = _counter(
+    "guard_pool_saturated_seconds_total", "Time with no idle connection.", pool=LANES
+)
+QUERY_DURATION = _histogram(
+    "guard_db_query_duration_seconds", "Duration of one statement.", WAIT_BUCKETS_S,
+    pool=LANES, outcome=OUTCOMES,
+)  # fmt: skip
+DB_ERRORS = _counter("guard_db_errors_total", "Database errors.", pool=LANES, kind=ERROR_KINDS)
+BATCH_SIZE = _histogram(
+    "guard_db_batch_units", "Units committed together by the writer.", BATCH_BUCKETS
+)
+LOCK_WAIT = _histogram(
+    "guard_db_lock_wait_seconds", "Wait for the single writer (DuckDB).", WAIT_BUCKETS_S, pool=LANES
+)
+LOCK_WAITED_TOTAL = _counter(
+    "guard_db_lock_waited_seconds_total",
+    "Time spent waiting for locks, integrated from samples (PostgreSQL).",
+    pool=LANES,
+)
+LOCK_WAITERS = _gauge("guard_db_lock_waiters", "Connections that wait for a lock.", pool=LANES)
+LOCK_WAIT_OLDEST = _gauge(
+    "guard_db_lock_wait_oldest_seconds", "Age of the oldest lock wait.", Merge.MAX, pool=LANES
+)
+BREAKER_STATE = _gauge(
+    "guard_breaker_state", "Workers whose breaker is in the state.", breaker=LANES, state=PHASES
+)
+BREAKER_TRANSITIONS = _counter(
+    "guard_breaker_transitions_total", "Changes of a breaker's state.",
+    **{"breaker": LANES, "from": PHASES, "to": PHASES},
+)  # fmt: skip
+BREAKER_CALLS = _counter(
+    "guard_breaker_calls_total", "Outcomes seen by a breaker.", breaker=LANES, outcome=OUTCOMES
+)
+HTTP_DURATION = _histogram(
+    "guard_http_request_duration_seconds",
+    "Duration of admitted requests, until the body was closed.", REQUEST_BUCKETS_S,
+    method=(), route=(),
+)  # fmt: skip
+HTTP_RESPONSES = _counter(
+    "guard_http_responses_total", "All responses, also refusals.", method=(), route=(), code=()
+)
+SHED_DURATION = _histogram(
+    "guard_shed_duration_seconds", "Time that a refusal took inside the guard.", SHED_BUCKETS_S
+)
+RETRY_AFTER = _histogram(
+    "guard_retry_after_seconds", "Retry-After values that were sent.", RETRY_BUCKETS_S
+)
+WOULD_SHED_DURATION = _histogram(
+    "guard_would_shed_duration_seconds",
+    "Duration of requests that shadow mode would have shed.", REQUEST_BUCKETS_S,
+)  # fmt: skip
+WORKER_READY = _gauge("guard_workers_ready", "Workers that are open for requests.")
+
+ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))
+"""Every metric that workers record, in the order above."""

@@ -1,0 +1,95 @@
+"""A lane's counters and the permits that are counted in them."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
+
+from guard.core import codel, hold_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guard.core.admission import Limits
+    from guard.core.vocabulary import Outcome
+
+
+class BreakerGate(Protocol):
+    """What the decision needs of a lane's breaker; ``guard.breaker.LaneBreaker`` is one."""
+
+    @property
+    def generation(self) -> int:
+        """Number of the breaker's current life; outcomes of an older one are ignored."""
+        ...
+
+    def admits(self) -> bool:
+        """Whether requests may use the database."""
+        ...
+
+    def record(self, outcome: Outcome, generation: int) -> None:
+        """Hear how one use of the database ended."""
+        ...
+
+    def remaining_s(self) -> float:
+        """Seconds until the next probe; 0 while closed."""
+        ...
+
+
+class LaneState:
+    """One lane's counters; every field but the constants is guarded by ``lock``."""
+
+    __slots__ = ("breaker", "codel", "hold_s", "in_flight", "limits", "lock", "slots", "unfinished")
+
+    def __init__(
+        self, limits: Limits, slots: Callable[[], int], breaker: BreakerGate | None
+    ) -> None:
+        self.limits = limits
+        self.slots = slots
+        self.breaker = breaker
+        self.lock = Lock()
+        self.in_flight = 0
+        self.unfinished = 0
+        self.hold_s = hold_time.FIRST_GUESS_S
+        self.codel = codel.Codel()
+
+
+class Permit:
+    """The right to use a lane, from admission until the response is closed.
+
+    Counts in the lane's ``in_flight`` until ``release``, and in ``unfinished`` while the
+    request still needs its connection. Thread-safe; each step happens at most once.
+    """
+
+    __slots__ = ("_lane", "_needs_connection", "_released")
+
+    def __init__(self, lane: LaneState) -> None:
+        # The caller has counted this permit under the lane's lock.
+        self._lane = lane
+        self._needs_connection = True
+        self._released = False
+
+    def finish(self) -> None:
+        """Say that the connection was given back; the permit stays."""
+        with self._lane.lock:
+            self._finish()
+
+    def resume(self) -> None:
+        """Say that the request needs a connection once more."""
+        with self._lane.lock:
+            if not self._needs_connection and not self._released:
+                self._needs_connection = True
+                self._lane.unfinished += 1
+
+    def release(self) -> None:
+        """Give the permit back; later calls do nothing."""
+        with self._lane.lock:
+            if self._released:
+                return
+            self._released = True
+            self._lane.in_flight -= 1
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._needs_connection:
+            self._needs_connection = False
+            self._lane.unfinished -= 1

@@ -1,0 +1,52 @@
+"""What is known of the request under way in this thread."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from guard.core.vocabulary import Reason
+
+if TYPE_CHECKING:
+    from guard.core.vocabulary import Lane
+    from guard.permit import Permit
+
+
+class RequestScope:
+    """One request's times, permits and verdict. Used by the one thread that serves it.
+
+    Attributes:
+        arrived_s: when the request was accepted, on the controller's clock.
+        deadline_at_s: when the answer must be there.
+        lane: the lane by which it was classified; None where it needs no database.
+        permits: the permits that it holds, by lane.
+        reason: why it was admitted or shed; the one reason that is counted.
+        retry_after_s: the Retry-After that it was shed with; 0 where it was not.
+        would_shed: shadow mode only: it was admitted although the decision was to shed.
+        executed: True once the database was asked for anything; no refusal may then promise
+            that nothing was.
+    """
+
+    __slots__ = (
+        "arrived_s", "deadline_at_s", "executed", "lane", "permits", "reason",
+        "retry_after_s", "would_shed",
+    )  # fmt: skip
+
+    def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:
+        self.lane = lane
+        self.arrived_s = arrived_s
+        self.deadline_at_s = deadline_at_s
+        self.permits: dict[Lane, Permit] = {}
+        self.reason = Reason.OK
+        self.retry_after_s = 0
+        self.would_shed = False
+        self.executed = False
+
+    def release(self) -> None:
+        """Give every permit back; later calls do nothing."""
+        while self.permits:
+            self.permits.popitem()[1].release()
+
+
+CURRENT: ContextVar[RequestScope | None] = ContextVar("guard_request", default=None)
+"""The scope of the request that this thread serves; None outside of any."""

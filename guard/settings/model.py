@@ -1,0 +1,215 @@
+"""The settings: each with its name, type, default, unit, range and help in this one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from guard.core.vocabulary import Mode, Policy
+
+Unit = Literal[
+    "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """How one setting is read, checked and explained.
+
+    Attributes:
+        env: the environment variable.
+        help: what it does, one or two sentences.
+        unit: the unit of the value; durations take ``250ms``, ``1.5s``, ``2m`` or bare seconds.
+        low: smallest allowed value, or None.
+        high: largest allowed value, or None.
+        choices: the allowed words, or none.
+        derived: how the value is found where it is not given; empty where ``default`` is it.
+        secret: True where the value may hold a password; then ``<env>_FILE`` is read too and
+            the value is never shown whole.
+        watch: the metric that tells you to change it.
+    """
+
+    env: str
+    help: str
+    unit: Unit = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    derived: str = ""
+    secret: bool = False
+    watch: str = ""
+
+
+def _setting(default: Any, env: str, text: str, **options: Any) -> Any:  # noqa: ANN401
+    return field(default=default, metadata={"spec": Spec(env=env, help=text, **options)})
+
+
+_CORES = "from the database kind and the number of cores"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked; every number in the unit that its name says. Immutable.
+
+    Make one with ``guard.settings.load``; a direct construction is not checked. Fields that
+    are derived hold 0 until ``load`` has filled them in.
+    """
+
+    database_url: str = _setting(
+        "", "GUARD_DATABASE_URL",
+        "Where the data is: duckdb:///relative.duckdb, duckdb:////absolute.duckdb "
+        "or postgresql://user:password@host:port/name.", secret=True,
+    )  # fmt: skip
+    database_read_url: str = _setting(
+        "", "GUARD_DATABASE_READ_URL",
+        "Another PostgreSQL host for the read lane; empty: the same as GUARD_DATABASE_URL.",
+        secret=True,
+    )  # fmt: skip
+    port: int = _setting(
+        8000, "PORT",
+        "TCP port of the service. Where it is set, gunicorn listens on all interfaces; "
+        "where not, on 127.0.0.1.", low=1, high=65535,
+    )  # fmt: skip
+    admin_bind: str = _setting(
+        "127.0.0.1:8001", "GUARD_ADMIN_BIND",
+        "host:port of /metrics, /livez and /readyz; `off` turns the listener off.",
+    )  # fmt: skip
+    mode: Mode = _setting(
+        Mode.ENFORCE, "GUARD_MODE",
+        "enforce sheds; shadow only counts what it would have shed; off decides nothing.",
+        choices=tuple(Mode), watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    policy: Policy = _setting(
+        Policy.PREDICTIVE, "GUARD_POLICY",
+        "predictive sheds by the expected wait; static by the share of the pool in use.",
+        choices=tuple(Policy), watch="guard_pool_acquire_wait_seconds",
+    )  # fmt: skip
+    pool_threshold_ratio: float = _setting(
+        0.9, "GUARD_POOL_THRESHOLD", "Static policy: shed when unfinished >= this x slots.",
+        unit="ratio", low=0.05, high=1.0, watch="guard_pool_connections",
+    )  # fmt: skip
+    workers: int = _setting(
+        0, "GUARD_WORKERS", "Worker processes; DuckDB allows exactly 1.",
+        unit="workers", low=1, high=64, derived=_CORES, watch="guard_workers_ready",
+    )  # fmt: skip
+    threads: int = _setting(
+        0, "GUARD_THREADS", "Request threads of each worker.", unit="threads", low=4, high=1000,
+        derived="read pool + read waiters + write pool + write waiters + reserve",
+        watch="guard_queue_wait_seconds",
+    )  # fmt: skip
+    thread_reserve: int = _setting(
+        0, "GUARD_THREAD_RESERVE",
+        "Threads that database work never takes, so that a refusal or a health check finds one.",
+        unit="threads", low=1, high=500, derived="max(2, threads / 8)", watch="guard_queue_wait_seconds",
+    )  # fmt: skip
+    read_pool_size: int = _setting(
+        0, "GUARD_READ_POOL_SIZE", "Read connections of each worker.", unit="connections",
+        low=1, high=500, derived=_CORES, watch="guard_pool_waiters",
+    )  # fmt: skip
+    write_pool_size: int = _setting(
+        0, "GUARD_WRITE_POOL_SIZE", "Write connections of each worker; DuckDB has exactly 1 writer.",
+        unit="connections", low=1, high=500, derived=_CORES, watch="guard_pool_waiters",
+    )  # fmt: skip
+    read_waiters: int = _setting(
+        0, "GUARD_READ_WAITERS", "Reads that may wait for a connection in each worker.",
+        unit="requests", low=0, high=500, derived=_CORES, watch="guard_pool_waiters",
+    )  # fmt: skip
+    write_waiters: int = _setting(
+        0, "GUARD_WRITE_WAITERS", "Writes that may wait for a connection in each worker.",
+        unit="requests", low=0, high=500, derived=_CORES, watch="guard_pool_waiters",
+    )  # fmt: skip
+    read_wait_budget_s: float = _setting(
+        0.1, "GUARD_READ_WAIT_BUDGET", "Longest expected wait with which a read is admitted.",
+        unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
+    )  # fmt: skip
+    write_wait_budget_s: float = _setting(
+        0.25, "GUARD_WRITE_WAIT_BUDGET", "Longest expected wait with which a write is admitted.",
+        unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
+    )  # fmt: skip
+    deadline_s: float = _setting(
+        10.0, "GUARD_DEADLINE", "Every request must be answered within this time of its arrival.",
+        unit="seconds", low=0.1, high=600.0, watch="guard_http_request_duration_seconds",
+    )  # fmt: skip
+    statement_timeout_s: float = _setting(
+        5.0, "GUARD_STATEMENT_TIMEOUT", "A statement that runs longer is cancelled.",
+        unit="seconds", low=0.01, high=600.0, watch="guard_db_query_duration_seconds",
+    )  # fmt: skip
+    connect_timeout_s: float = _setting(
+        2.0, "GUARD_CONNECT_TIMEOUT", "Longest time for a new PostgreSQL connection.",
+        unit="seconds", low=1.0, high=60.0, watch="guard_db_errors_total",
+    )  # fmt: skip
+    result_rows_max: int = _setting(
+        10_000, "GUARD_RESULT_ROWS_MAX",
+        "Most rows that one statement may return at once; a larger result is an error "
+        "(fetching it would stop every other thread of the worker).",
+        unit="rows", low=1, high=1_000_000,
+    )  # fmt: skip
+    write_batch_max: int = _setting(
+        128, "GUARD_WRITE_BATCH_MAX", "Most units that DuckDB's writer commits together.",
+        unit="requests", low=1, high=1024, watch="guard_db_batch_units",
+    )  # fmt: skip
+    duckdb_memory_mib: int = _setting(
+        512, "GUARD_DUCKDB_MEMORY", "DuckDB's memory limit; the process may go about 75 % over it.",
+        unit="MiB", low=64, high=1_048_576,
+    )  # fmt: skip
+    lock_sample_s: float = _setting(
+        0.2, "GUARD_LOCK_SAMPLE_INTERVAL", "How often PostgreSQL's lock waits are sampled.",
+        unit="seconds", low=0.05, high=60.0, watch="guard_db_lock_waited_seconds_total",
+    )  # fmt: skip
+    breaker_mode: Literal["auto", "open", "closed", "metrics"] = _setting(
+        "auto", "GUARD_BREAKER", "auto decides; open and closed force the state; metrics only counts.",
+        choices=("auto", "open", "closed", "metrics"), watch="guard_breaker_state",
+    )  # fmt: skip
+    breaker_failure_ratio: float = _setting(
+        0.5, "GUARD_BREAKER_FAILURE_RATIO", "Share of failures in the window that opens the breaker.",
+        unit="ratio", low=0.01, high=1.0, watch="guard_breaker_calls_total",
+    )  # fmt: skip
+    breaker_min_calls: int = _setting(
+        5, "GUARD_BREAKER_MIN_CALLS", "Outcomes that the window must hold before the ratio counts.",
+        unit="requests", low=1, high=10_000, watch="guard_breaker_calls_total",
+    )  # fmt: skip
+    breaker_window_s: float = _setting(
+        10.0, "GUARD_BREAKER_WINDOW", "Length of the window over which outcomes are counted.",
+        unit="seconds", low=1.0, high=600.0, watch="guard_breaker_calls_total",
+    )  # fmt: skip
+    breaker_open_s: float = _setting(
+        1.0, "GUARD_BREAKER_OPEN", "First pause before a probe; doubles with each failed probe.",
+        unit="seconds", low=0.1, high=300.0, watch="guard_breaker_transitions_total",
+    )  # fmt: skip
+    breaker_open_max_s: float = _setting(
+        10.0, "GUARD_BREAKER_OPEN_MAX", "Longest pause between probes.",
+        unit="seconds", low=0.1, high=600.0, watch="guard_breaker_transitions_total",
+    )  # fmt: skip
+    probe_timeout_s: float = _setting(
+        0.5, "GUARD_PROBE_TIMEOUT", "Longest time for a probe.",
+        unit="seconds", low=0.05, high=60.0, watch="guard_breaker_transitions_total",
+    )  # fmt: skip
+    retry_after_min_s: int = _setting(
+        1, "GUARD_RETRY_AFTER_MIN", "Smallest Retry-After.", unit="seconds", low=1, high=60,
+        watch="guard_retry_after_seconds",
+    )  # fmt: skip
+    retry_after_max_s: int = _setting(
+        30, "GUARD_RETRY_AFTER_MAX", "Largest Retry-After.", unit="seconds", low=1, high=60,
+        watch="guard_retry_after_seconds",
+    )  # fmt: skip
+    exempt_paths: tuple[str, ...] = _setting(
+        ("/livez", "/readyz", "/metrics"), "GUARD_EXEMPT_PATHS",
+        "Paths that are never shed, comma-separated; a trailing * matches any rest.",
+    )  # fmt: skip
+    read_routes: tuple[str, ...] = _setting(
+        (), "GUARD_READ_ROUTES",
+        "Routes that read although their method writes, comma-separated: POST /search.",
+    )  # fmt: skip
+    write_routes: tuple[str, ...] = _setting(
+        (), "GUARD_WRITE_ROUTES",
+        "Routes that write although their method reads, comma-separated: GET /visit.",
+    )  # fmt: skip
+    problem_type: str = _setting(
+        "about:blank", "GUARD_PROBLEM_TYPE",
+        "The `type` URI of a refusal's problem document; `about:blank` says nothing more "
+        "than the status.",
+    )  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "GUARD_LOG_LEVEL", "Least severe messages that are logged.",
+        choices=("debug", "info", "warning", "error"),
+    )  # fmt: skip

@@ -1,0 +1,38 @@
+"""How long ago a request arrived, told by the kernel.
+
+gthread queues accepted requests in front of the application, where the middleware can't see
+them. Linux keeps, for each TCP socket, the time since data last came in; when the request head
+is parsed at last, that is the time for which the request has waited.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guard.routing import Environ
+
+SOCKET_KEY = "gunicorn.socket"
+_LAST_DATA_RECV_OFFSET = 52  # tcpi_last_data_recv in struct tcp_info, u32, milliseconds
+_LENGTH = 56
+
+
+def socket_age_s(environ: Environ) -> float:
+    """Return seconds since the request's last byte came in; 0 where the kernel can't tell.
+
+    Works under gunicorn on Linux over TCP; on a Unix socket, on TLS or on another server it
+    returns 0. Costs about 1.5 us. The kernel counts in steps of up to 4 ms.
+    """
+    sock = environ.get(SOCKET_KEY)
+    if sock is None:
+        return 0.0
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+    except (OSError, AttributeError):
+        return 0.0
+    if len(info) < _LENGTH:
+        return 0.0
+    age_ms: int = struct.unpack_from("I", info, _LAST_DATA_RECV_OFFSET)[0]
+    return age_ms / 1000
