@@ -196,13 +196,35 @@ def _backend(settings: Settings, observer: PoolObserver, clock: Clock) -> Backen
 
 
 def _duckdb(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
+    from guard.backends.duckdb import DuckDBBackend, DuckDBConfig
 
-    raise NotImplementedError
+    config = DuckDBConfig(
+        path=settings.database_url.removeprefix("duckdb:///"),
+        readers=settings.read_pool_size,
+        write_batch_max=settings.write_batch_max,
+        memory_mib=settings.duckdb_memory_mib,
+        statement_timeout_s=settings.statement_timeout_s,
+        result_rows_max=settings.result_rows_max,
+        bounds=bounds,
+    )
+    return DuckDBBackend(config, observer, clock)
 
 
 def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
+    from guard.backends.postgres import PostgresBackend, PostgresConfig
 
-    raise NotImplementedError
+    config = PostgresConfig(
+        write_url=settings.database_url,
+        read_url=settings.database_read_url,
+        read_pool_size=settings.read_pool_size,
+        write_pool_size=settings.write_pool_size,
+        statement_timeout_s=settings.statement_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        result_rows_max=settings.result_rows_max,
+        lock_sample_s=settings.lock_sample_s,
+        bounds=bounds,
+    )
+    return PostgresBackend(config, observer, clock)
 
 
 def _breaker_rules(settings: Settings) -> BreakerRules:

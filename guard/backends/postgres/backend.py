@@ -1,0 +1,299 @@
+"""PostgreSQL behind the backend protocol: a read-only and a read-write pool in each process."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from guard.backends.base import Bounds
+from guard.backends.postgres.errors import judge, one_line
+from guard.backends.postgres.keeper import Keeper
+from guard.backends.postgres.locks import LockSampler, Sampled
+from guard.backends.postgres.pools import LanePool
+from guard.backends.postgres.probe import probe
+from guard.backends.postgres.sessions import Limits, PostgresSession, insert_sql
+from guard.backends.postgres.watchdog import Watchdog
+from guard.core.vocabulary import Lane, Outcome
+from guard.errors import BackendClosed, BackendFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guard.backends.base import Insert, PoolSignals, Row, Session, StreamSession
+    from guard.backends.postgres.config import PostgresConfig
+    from guard.clock import Clock
+    from guard.events import PoolObserver
+
+T = TypeVar("T")
+
+GRACE_S: Final = 0.1
+"""How long past its deadline a unit may wait for the server's own time-out before it is cut."""
+
+_FIRST_PAUSE_S: Final = 0.1
+_LAST_PAUSE_S: Final = 2.0
+_LOOK_S: Final = 0.02
+# Any fixed number: it names the lock that lets one process at a time prepare the database.
+_PREPARE_LOCK: Final = 0x6775617264
+
+log = logging.getLogger("guard.postgres")
+
+
+class PostgresBackend:
+    """Implements ``Backend`` for PostgreSQL; see there. Thread-safe.
+
+    Make and open it after the fork: connections can't be shared by processes, and a forked
+    copy refuses to work.
+
+    Args:
+        config: where to connect and all bounds.
+        observer: hears of waits, statements and errors.
+        clock: measures them.
+    """
+
+    def __init__(self, config: PostgresConfig, observer: PoolObserver, clock: Clock) -> None:
+        self._config = config
+        self._observer = observer
+        self._clock = clock
+        self._lost = Event()
+        self._stop = Event()
+        self._ready = Event()
+        self._opening_error = ""
+        self._lock = Lock()
+        # Guarded by _lock.
+        self._pid = 0
+        self._closed = False
+        self._opener: Thread | None = None
+        self._watchdog = Watchdog(clock)
+        self._pools = {lane: LanePool(lane, config, observer, clock, self._lost) for lane in Lane}
+        self._keeper = Keeper(self._pools.values(), self._lost)
+        self._sampler = LockSampler(
+            config.conninfo(Lane.WRITE), config.lock_sample_s, self._sampled,
+            observer, self._watchdog, clock,
+        )  # fmt: skip
+
+    def open(self, prepare: Callable[[Session], None] | None = None) -> None:
+        """Start to open in the background; see ``Backend.open``.
+
+        Where several processes open the same database, one at a time runs ``prepare``.
+
+        Raises:
+            BackendClosed: it was closed before, or opened in another process.
+        """
+        with self._lock:
+            if self._closed or self._pid not in (0, os.getpid()):
+                raise BackendClosed("a backend opens once, in one process")
+            if self._pid:
+                return
+            self._pid = os.getpid()
+            self._opener = Thread(
+                target=self._open, args=(prepare,), name="guard-postgres-opener", daemon=True
+            )
+        _quieten_driver()
+        self._watchdog.start()
+        for pool in self._pools.values():
+            pool.open()
+        self._keeper.start()
+        self._sampler.start()
+        self._opener.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the backend is open and prepared."""
+        return self._ready.is_set()
+
+    @property
+    def opening_error(self) -> str:
+        """Why the last attempt to open failed, one line; empty while there was none."""
+        return self._opening_error
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until ready, at most ``timeout_s``; return whether it is."""
+        return self._ready.wait(timeout_s)
+
+    def read(self, unit: Callable[[Session], T], bounds: Bounds | None = None) -> T:
+        """Run ``unit`` on a read-only connection; see ``Backend.read``.
+
+        Each statement is a read-only transaction of its own.
+        """
+        self._check_open()
+        with self._turn(Lane.READ, bounds or self._config.bounds) as session:
+            return unit(session)
+
+    @contextmanager
+    def stream(self, bounds: Bounds | None = None) -> Iterator[StreamSession]:
+        """Hold one read-only transaction over the block; see ``Backend.stream``."""
+        self._check_open()
+        with self._turn(Lane.READ, bounds or self._config.bounds) as session:
+            session.begin(read_only=True)
+            yield session
+
+    def write(self, unit: Callable[[Session], T], bounds: Bounds | None = None) -> T:
+        """Run ``unit`` in a transaction; see ``Backend.write``.
+
+        Raises:
+            BackendFailed: unreachable; where it was lost at the commit, the message says that
+                the outcome is unknown.
+        """
+        self._check_open()
+        return self._write(unit, bounds or self._config.bounds, self._config.statement_timeout_s)
+
+    def insert(self, insert: Insert, row: Row, bounds: Bounds | None = None) -> None:
+        """Insert one row with a commit of its own; see ``Backend.insert``."""
+        self._check_open()
+        with self._turn(Lane.WRITE, bounds or self._config.bounds) as session:
+            session.insert(insert_sql(insert), row)
+
+    def signals(self, lane: Lane) -> PoolSignals:
+        """Return the lane's pool at this moment; its size is 0 while there is no connection."""
+        return self._pools[lane].signals()
+
+    def classify(self, error: BaseException) -> Outcome:
+        """Return what an exception says about health."""
+        return judge(error).outcome
+
+    def probe(self, lane: Lane, timeout_s: float) -> None:
+        """Ask the lane's host on a connection of its own; see ``Backend.probe``."""
+        probe(self._config.conninfo(lane), timeout_s, self._clock)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Let running units end, cut those that last too long, close. Idempotent."""
+        with self._lock:
+            # A forked copy owns none of the threads and connections.
+            alive = self._pid == os.getpid() and not self._closed
+            self._closed = True
+        self._ready.clear()
+        self._stop.set()
+        if not alive:
+            return
+        for pool in self._pools.values():
+            pool.stop_admitting()
+        self._drain(timeout_s)
+        self._sampler.stop(1.0)
+        self._keeper.stop(1.0)
+        for pool in self._pools.values():
+            pool.close(timeout_s)
+        self._watchdog.stop()
+        if self._opener is not None:
+            self._opener.join(1.0)
+
+    def _drain(self, timeout_s: float) -> None:
+        deadline_s = self._clock.now_s() + timeout_s
+        pause = Event()
+        while any(pool.in_use for pool in self._pools.values()):
+            if self._clock.now_s() >= deadline_s:
+                self._watchdog.cut_all()
+                return
+            pause.wait(_LOOK_S)
+
+    def _check_open(self) -> None:
+        if not self._ready.is_set() or self._pid != os.getpid():
+            raise BackendClosed(self._why_closed())
+
+    def _why_closed(self) -> str:
+        if self._pid not in (0, os.getpid()):
+            return "the database was opened in another process; open it after the fork"
+        if self._closed:
+            return "the database is closed"
+        return f"the database is not open yet: {self._opening_error or 'opening'}"
+
+    @contextmanager
+    def _turn(
+        self, lane: Lane, bounds: Bounds, timeout_s: float | None = None
+    ) -> Iterator[PostgresSession]:
+        pool = self._pools[lane]
+        held = pool.take(bounds.wait_s)
+        started_s = self._clock.now_s()
+        deadline_s = started_s + bounds.run_s
+        limits = Limits(
+            deadline_s,
+            self._config.statement_timeout_s if timeout_s is None else timeout_s,
+            self._config.result_rows_max,
+        )
+        watch = self._watchdog.arm(held.pgconn.socket, deadline_s + GRACE_S)
+        session = PostgresSession(lane, held, watch, limits, self._observer, self._clock)
+        outcome = Outcome.OK
+        try:
+            yield session
+        except BaseException as error:
+            outcome = self.classify(error)
+            raise
+        finally:
+            session.end()
+            cut = self._watchdog.disarm(watch)
+            pool.give(held, broken=cut or session.dirty)
+            if session.fenced:
+                pool.drain()
+            self._observer.released(lane, self._clock.now_s() - started_s, outcome)
+
+    def _write(self, unit: Callable[[Session], T], bounds: Bounds, timeout_s: float) -> T:
+        with self._turn(Lane.WRITE, bounds, timeout_s) as session:
+            session.begin()
+            result = unit(session)
+            session.commit()
+            return result
+
+    def _sampled(self) -> dict[Lane, Sampled]:
+        # Another host of the read lane has locks of its own; only the primary's are sampled.
+        same = self._config.read_url in ("", self._config.write_url)
+        return {
+            lane: Sampled(pool.in_use, pool.pids)
+            for lane, pool in self._pools.items()
+            if same or lane is Lane.WRITE
+        }
+
+    def _open(self, prepare: Callable[[Session], None] | None) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stop.is_set():
+            try:
+                self._await_connections()
+                if prepare is not None:
+                    self._prepare(prepare)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it is tried again
+                self._failed_to_open(error)
+                self._stop.wait(pause_s)
+                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+            else:
+                self._opening_error = ""
+                with self._lock:
+                    if not self._closed:
+                        self._ready.set()
+                return
+
+    def _failed_to_open(self, error: Exception) -> None:
+        text = one_line(error)
+        if text != self._opening_error:
+            log.warning("the database could not be opened, trying again: %s", text)
+        self._opening_error = text
+
+    def _await_connections(self) -> None:
+        deadline_s = self._clock.now_s() + self._config.connect_timeout_s
+        pools = tuple(self._pools.values())
+        while any(pool.live < pool.size_max for pool in pools):
+            for pool in pools:
+                if not pool.live and pool.error:
+                    raise BackendFailed(pool.error)
+            if self._clock.now_s() >= deadline_s or self._stop.is_set():
+                break
+            self._stop.wait(_LOOK_S)
+        if not all(pool.live for pool in pools):
+            raise BackendFailed("the server takes the connection and does not answer")
+
+    def _prepare(self, prepare: Callable[[Session], None]) -> None:
+        def unit(session: Session) -> None:
+            session.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
+            prepare(session)
+
+        # No time-out: a migration of a large table takes as long as it takes.
+        self._write(unit, Bounds(self._config.connect_timeout_s, math.inf), math.inf)
+
+
+def _quieten_driver() -> None:
+    # The pool warns at each attempt to connect, several times a second while a server is
+    # away; the keeper tells each change once.
+    driver = logging.getLogger("psycopg.pool")
+    if driver.level == logging.NOTSET:
+        driver.setLevel(logging.ERROR)

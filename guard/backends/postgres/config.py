@@ -1,0 +1,87 @@
+"""What a PostgreSQL backend is made from, and the connection strings that follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Final
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from guard.backends.base import Bounds
+from guard.core.vocabulary import Lane
+
+_IDLE_IN_TRANSACTION_S: Final = 60
+_DRIVER_CONNECT_MIN_S: Final = 2
+_BOUNDS: Final = Bounds(wait_s=1.0, run_s=5.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresConfig:
+    """The values that a PostgreSQL backend needs. Immutable.
+
+    Attributes:
+        write_url: the primary, ``postgresql://user:password@host:port/name``.
+        read_url: another host for the read lane; empty takes ``write_url``.
+        read_pool_size: read connections, >= 1.
+        write_pool_size: write connections, >= 1.
+        statement_timeout_s: a statement that runs longer is cancelled, seconds, > 0.
+        connect_timeout_s: longest time for a new connection, seconds; the driver takes whole
+            seconds, at least 2.
+        result_rows_max: most rows that one statement may return at once.
+        lock_sample_s: how often lock waits are sampled, seconds, > 0.
+        bounds: the bounds of a call that gives none.
+    """
+
+    write_url: str = field(repr=False)
+    read_url: str = field(default="", repr=False)
+    read_pool_size: int = 4
+    write_pool_size: int = 4
+    statement_timeout_s: float = 5.0
+    connect_timeout_s: float = 2.0
+    result_rows_max: int = 10_000
+    lock_sample_s: float = 0.2
+    bounds: Bounds = _BOUNDS
+
+    def size(self, lane: Lane) -> int:
+        """Return how many connections the lane's pool is asked for."""
+        return self.read_pool_size if lane is Lane.READ else self.write_pool_size
+
+    def conninfo(self, lane: Lane) -> str:
+        """Return the lane's connection string; what the URL itself says wins.
+
+        Raises:
+            psycopg.ProgrammingError: the URL can't be parsed.
+        """
+        url = self.write_url if lane is Lane.WRITE else self.read_url or self.write_url
+        given = {name: text for name, text in conninfo_to_dict(url).items() if text is not None}
+        values: dict[str, str | int] = {
+            "connect_timeout": max(_DRIVER_CONNECT_MIN_S, math.ceil(self.connect_timeout_s)),
+            "keepalives_idle": 5,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+            "fallback_application_name": f"guard-{lane}",
+        }
+        if lane is Lane.WRITE:
+            # Of several hosts, and after a fail-over, the one that takes writes.
+            values["target_session_attrs"] = "read-write"
+        values.update(given)
+        values["options"] = f"{given.get('options', '')} {self._options(lane)}".strip()
+        return make_conninfo("", **values)
+
+    def _options(self, lane: Lane) -> str:
+        session = {
+            "statement_timeout": milliseconds(self.statement_timeout_s),
+            # A worker that stops in the middle of a transaction must not keep its locks.
+            "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+        }
+        if lane is Lane.READ:
+            # The driver's own read_only flag does nothing in autocommit.
+            session["default_transaction_read_only"] = "on"
+        return " ".join(f"-c {name}={value}" for name, value in session.items())
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time-out as PostgreSQL takes it: whole milliseconds, 0 for none at all."""
+    return "0" if math.isinf(seconds) else str(max(1, math.ceil(seconds * 1000)))

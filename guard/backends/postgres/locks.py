@@ -1,0 +1,137 @@
+"""Samples how long this process' connections wait for locks.
+
+PostgreSQL tells no past lock waits, so the waits of the moment are looked at several times a
+second and integrated: waiters x the time since the last look.
+"""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from guard.backends.postgres.watchdog import Watchdog
+    from guard.clock import Clock
+    from guard.core.vocabulary import Lane
+    from guard.events import PoolObserver
+
+# An ordinary role sees all of pg_locks, while pg_stat_activity hides others' sessions.
+# waitstart is set a moment after the wait began.
+_SAMPLE: Final = """
+SELECT pid, coalesce(max(extract(epoch FROM clock_timestamp() - waitstart)), 0)::float8
+FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY(%s) GROUP BY pid
+"""
+_ANSWER_S: Final = 1.0
+_RETRY_S: Final = 1.0
+_GAP_MAX: Final = 3.0
+
+
+class Sampled(NamedTuple):
+    """What the sampler needs to know of a lane.
+
+    Attributes:
+        in_use: connections given out; with none nobody waits for a lock.
+        pids: the server's process ids of the lane's connections.
+    """
+
+    in_use: int
+    pids: list[int]
+
+
+class LockSampler:
+    """A thread with a connection of its own that looks every ``period_s``.
+
+    While the server is away it keeps quiet and tries again each second.
+
+    Args:
+        conninfo: the server to ask.
+        period_s: time between samples, seconds, > 0.
+        lanes: tells the lanes' connections at this moment.
+        observer: hears the samples.
+        watchdog: ends a look at a frozen server.
+        clock: measures the time between samples.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        period_s: float,
+        lanes: Callable[[], Mapping[Lane, Sampled]],
+        observer: PoolObserver,
+        watchdog: Watchdog,
+        clock: Clock,
+    ) -> None:
+        self._conninfo = conninfo
+        self._period_s = period_s
+        self._lanes = lanes
+        self._observer = observer
+        self._watchdog = watchdog
+        self._clock = clock
+        self._stop = Event()
+        self._waiting: set[Lane] = set()
+        self._connection: psycopg.Connection[tuple[int, float]] | None = None
+        self._thread = Thread(target=self._run, name="guard-postgres-locks", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End the thread, after at most ``timeout_s``."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        before_s = self._clock.now_s()
+        pause_s = self._period_s
+        while not self._stop.wait(pause_s):
+            now_s = self._clock.now_s()
+            try:
+                self._look(min(now_s - before_s, _GAP_MAX * self._period_s))
+                pause_s = self._period_s
+            except psycopg.Error:
+                self._forget()
+                pause_s = max(_RETRY_S, self._period_s)
+            before_s = now_s
+        self._forget()
+
+    def _look(self, elapsed_s: float) -> None:
+        lanes = self._lanes()
+        if not any(lane.in_use for lane in lanes.values()):
+            self._all_quiet()
+            return
+        ages = self._ages([pid for lane in lanes.values() for pid in lane.pids])
+        for lane, known in lanes.items():
+            waits = [ages[pid] for pid in known.pids if pid in ages]
+            if waits or lane in self._waiting:
+                oldest_s = max(waits, default=0.0)
+                self._observer.locks_sampled(lane, len(waits), oldest_s, len(waits) * elapsed_s)
+            (self._waiting.add if waits else self._waiting.discard)(lane)
+
+    def _ages(self, pids: list[int]) -> dict[int, float]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._conninfo, autocommit=True, application_name="guard-locks"
+            )
+        deadline_s = self._clock.now_s() + _ANSWER_S
+        watch = self._watchdog.arm(self._connection.pgconn.socket, deadline_s)
+        try:
+            return dict(self._connection.execute(_SAMPLE, (pids,)).fetchall())
+        finally:
+            self._watchdog.disarm(watch)
+
+    def _all_quiet(self) -> None:
+        for lane in self._waiting:
+            self._observer.locks_sampled(lane, 0, 0.0, 0.0)
+        self._waiting.clear()
+
+    def _forget(self) -> None:
+        self._all_quiet()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,283 @@
+"""A lane's connections: the driver's pool with our own exact admission in front of it."""
+
+from __future__ import annotations
+
+import select
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from guard.backends.base import PoolSignals
+from guard.backends.postgres.admission import Admission
+from guard.backends.postgres.errors import judge, one_line
+from guard.errors import BackendBusy, BackendClosed, BackendFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from guard.backends.postgres.config import PostgresConfig
+    from guard.clock import Clock
+    from guard.core.vocabulary import Lane
+    from guard.events import PoolObserver
+
+MOMENT_S: Final = 0.25
+"""How long an outage may last before callers are refused without waiting for its end."""
+
+_RECONNECT_S: Final = 0.05
+_TASK_THREADS: Final = 3
+_TAKE_S: Final = 0.001
+
+
+class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that knows the session's time-out, and tells when it can't be made.
+
+    Attributes:
+        timeout_s: the session's statement time-out.
+    """
+
+    timeout_s: float = 0.0
+
+    @classmethod
+    def connect(  # type: ignore[override]  # a keyword that only the pool gives
+        cls,
+        conninfo: str = "",
+        *,
+        on_failure: Callable[[BaseException], None] | None = None,
+        **options: Any,  # noqa: ANN401 -- the driver's own
+    ) -> Self:
+        """Connect as the driver does; ``on_failure`` hears the error where it can't."""
+        try:
+            return super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            if on_failure is not None:
+                on_failure(error)
+            raise
+
+
+class LanePool:
+    """The connections of one lane. Thread-safe.
+
+    At most as many callers as there are connections are let through to the driver's pool, so
+    nobody waits in its queue except for a connection that is just being made anew.
+
+    Args:
+        lane: the lane.
+        config: where to connect and how often.
+        observer: hears waits and errors.
+        clock: measures them.
+        lost: is set whenever a connection is missing.
+    """
+
+    def __init__(
+        self, lane: Lane, config: PostgresConfig, observer: PoolObserver, clock: Clock, lost: Event
+    ) -> None:
+        size = config.size(lane)
+        self.lane = lane
+        self.size_max = size
+        self._timeout_s = config.statement_timeout_s
+        self._lost = lost
+        self._observer = observer
+        self._clock = clock
+        self._admission = Admission(1)
+        self._lock = Lock()
+        # Guarded by _lock; replaced, never changed, so that it can be read without.
+        self._live: frozenset[PooledConnection] = frozenset()
+        self._error: BaseException | None = None
+        self._down_since_s: float | None = None
+        self._pool = ConnectionPool(
+            config.conninfo(lane),
+            connection_class=PooledConnection,
+            kwargs={"autocommit": True, "on_failure": self._connect_failed},
+            configure=self._connected,
+            min_size=size,
+            max_size=size,
+            open=False,
+            name=f"guard-{lane}",
+            reconnect_timeout=_RECONNECT_S,
+            num_workers=min(_TASK_THREADS, size),
+        )
+
+    @property
+    def live(self) -> int:
+        """How many connections exist."""
+        return len(self._live)
+
+    @property
+    def error(self) -> str:
+        """Why the last attempt to connect failed; empty where it did not."""
+        error = self._error
+        return "" if error is None else one_line(error)
+
+    @property
+    def pids(self) -> list[int]:
+        """The server's process ids of the connections that exist."""
+        return [one.pgconn.backend_pid for one in self._live if not one.closed]
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are given out."""
+        return self._admission.in_use
+
+    def open(self) -> None:
+        """Start to connect in the background; returns at once."""
+        self._pool.open()
+
+    def close(self, timeout_s: float) -> None:
+        """Refuse new callers and close all idle connections, the others once given back."""
+        self._admission.close()
+        self._pool.close(timeout_s)
+        self._recount()
+
+    def stop_admitting(self) -> None:
+        """Refuse all who wait or come; who has a connection keeps it."""
+        self._admission.close()
+
+    def signals(self) -> PoolSignals:
+        """Return the pool at this moment."""
+        size = len(self._live)
+        admission = self._admission
+        return PoolSignals(size, self.size_max, admission.in_use, admission.waiting, size)
+
+    def take(self, wait_s: float) -> PooledConnection:
+        """Return a working connection, to be given back with ``give``.
+
+        Raises:
+            BackendBusy: none came free within ``wait_s``.
+            BackendFailed: there is none, and none could be made.
+            BackendClosed: the pool is closed.
+        """
+        started_s = self._clock.now_s()
+        try:
+            if not self._admission.enter(wait_s):
+                raise self._refusal()
+            try:
+                taken = self._fetch(started_s + wait_s)
+            except BaseException:
+                self._admission.leave()
+                raise
+        except (BackendBusy, BackendFailed) as error:
+            self._observer.acquired(self.lane, self._clock.now_s() - started_s, got=False)
+            self._observer.failed(self.lane, judge(error).kind)
+            raise
+        self._observer.acquired(self.lane, self._clock.now_s() - started_s, got=True)
+        return taken
+
+    def give(self, taken: PooledConnection, *, broken: bool) -> None:
+        """Take a connection back; a broken one is closed and replaced."""
+        try:
+            if broken:
+                taken.close()
+            self._pool.putconn(taken)
+            if taken.closed:
+                self._recount()
+        finally:
+            self._admission.leave()
+
+    def drain(self) -> None:
+        """Replace every connection: the idle ones now, the others when they are given back."""
+        self._pool.drain()
+        self._recount()
+
+    def keep(self) -> bool:
+        """Find idle connections that died, ask for those that are missing.
+
+        Returns whether all connections exist. Never blocks for longer than a moment.
+        """
+        stats = self._pool.get_stats()
+        for _ in range(stats["pool_available"]):
+            try:
+                idle = self._pool.getconn(_TAKE_S)
+            except (PoolTimeout, PoolClosed):
+                break
+            self._keep_one(idle)
+        self._refill(self.size_max - stats["pool_size"])
+        return self.live >= self.size_max
+
+    def _keep_one(self, idle: PooledConnection) -> None:
+        if not is_quiet(idle):
+            idle.close()
+        self._pool.putconn(idle)
+        if idle.closed:
+            self._recount()
+
+    def _refill(self, missing: int) -> None:
+        # The driver's pool gives a connection up after two attempts and then grows only when a
+        # caller waits; here nobody does. While the server refuses, one attempt at a time.
+        if missing > 0:
+            held = self.size_max - missing
+            wanted = self.size_max if self._error is None else held + 1
+            self._pool.resize(held, self.size_max)
+            self._pool.resize(wanted, self.size_max)
+
+    def _fetch(self, deadline_s: float) -> PooledConnection:
+        while True:
+            wait_s = deadline_s - self._clock.now_s()
+            if self._down_since_s is not None:
+                wait_s = min(wait_s, self._down_since_s + MOMENT_S - self._clock.now_s())
+                if wait_s <= 0:
+                    raise self._failure() from self._error
+            try:
+                taken = self._pool.getconn(max(wait_s, _TAKE_S))
+            except PoolClosed as error:
+                raise BackendClosed("the database is closed") from error
+            except PoolTimeout as error:
+                if self.live:
+                    raise self._refusal() from error
+                raise self._failure() from self._error
+            if is_quiet(taken):
+                return taken
+            # The server ended it while it was idle: another one, if there is one.
+            taken.close()
+            self._pool.putconn(taken)
+            self._recount()
+
+    def _refusal(self) -> BackendBusy | BackendClosed:
+        if self._pool.closed:
+            return BackendClosed("the database is closed")
+        return BackendBusy(f"no {self.lane} connection came free in time")
+
+    def _failure(self) -> BackendFailed:
+        return BackendFailed(f"no {self.lane} connection: {self.error or 'it was lost'}")
+
+    def _connected(self, made: PooledConnection) -> None:
+        made.timeout_s = self._timeout_s
+        self._error = None
+        self._recount(made)
+
+    def _connect_failed(self, error: BaseException) -> None:
+        self._error = error
+        self._recount()
+        self._observer.failed(self.lane, judge(error).kind)
+
+    def _recount(self, *made: PooledConnection) -> None:
+        with self._lock:
+            before = len(self._live)
+            self._live = frozenset(one for one in (*self._live, *made) if not one.closed)
+            size = len(self._live)
+            if size:
+                self._down_since_s = None
+            elif self._down_since_s is None:
+                self._down_since_s = self._clock.now_s()
+            # One caller must come through to find out that there is no connection.
+            self._admission.resize(max(1, size))
+        if size < before:
+            self._lost.set()
+
+
+def is_quiet(idle: PooledConnection) -> bool:
+    """Return whether an idle connection is alive, without asking the server (about 1 us).
+
+    The server sends nothing to an idle session but its end, or a changed setting; after
+    either the connection is better replaced.
+    """
+    if idle.closed:
+        return False
+    poll = select.poll()
+    with suppress(OSError, psycopg.Error):
+        poll.register(idle.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
+    return False

@@ -1,0 +1,83 @@
+"""One ``SELECT 1`` on a connection of its own, its whole time bounded."""
+
+from __future__ import annotations
+
+import math
+import select
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.pq import ConnStatus, ExecStatus, PGconn, PollingStatus
+
+from guard.errors import BackendFailed
+
+if TYPE_CHECKING:
+    from psycopg.pq import abc
+
+    from guard.clock import Clock
+
+
+def probe(conninfo: str, timeout_s: float, clock: Clock) -> None:
+    """Connect, ask, disconnect.
+
+    The driver's own connect time-out has whole seconds, and a frozen server takes connections
+    and answers none, so each step is waited for here. Only the look-up of a host *name* is
+    not bounded: write the address where that matters.
+
+    Args:
+        conninfo: where to connect.
+        timeout_s: longest time for all of it, seconds, > 0.
+        clock: measures it.
+
+    Raises:
+        BackendFailed: no right answer in time.
+    """
+    deadline_s = clock.now_s() + timeout_s
+    connection = PGconn.connect_start(conninfo.encode())
+    try:
+        _connect(connection, deadline_s, clock)
+        _ask(connection, deadline_s, clock)
+    except psycopg.Error as error:
+        raise BackendFailed(f"the probe failed: {error}") from error
+    finally:
+        connection.finish()
+
+
+def _connect(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:
+    if connection.status == ConnStatus.BAD:
+        raise _failure(connection)
+    wanted = select.POLLOUT
+    while True:
+        _await(connection, wanted, deadline_s, clock)
+        state = connection.connect_poll()
+        if state == PollingStatus.OK:
+            return
+        if state == PollingStatus.FAILED:
+            raise _failure(connection)
+        wanted = select.POLLIN if state == PollingStatus.READING else select.POLLOUT
+
+
+def _ask(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:
+    connection.nonblocking = 1
+    connection.send_query(b"SELECT 1")
+    while connection.flush():
+        _await(connection, select.POLLIN | select.POLLOUT, deadline_s, clock)
+        connection.consume_input()
+    while connection.is_busy():
+        _await(connection, select.POLLIN, deadline_s, clock)
+        connection.consume_input()
+    result = connection.get_result()
+    if result is None or result.status != ExecStatus.TUPLES_OK:
+        raise _failure(connection)
+
+
+def _await(connection: abc.PGconn, wanted: int, deadline_s: float, clock: Clock) -> None:
+    left_s = deadline_s - clock.now_s()
+    poll = select.poll()
+    poll.register(connection.socket, wanted)
+    if left_s <= 0 or not poll.poll(math.ceil(left_s * 1000)):
+        raise BackendFailed("the probe got no answer in time")
+
+
+def _failure(connection: abc.PGconn) -> BackendFailed:
+    return BackendFailed(f"the probe failed: {' '.join(connection.get_error_message().split())}")

@@ -1,0 +1,99 @@
+"""The application, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, request
+
+from guard.assembly import assemble
+from guard.errors import BadSetting, SettingsError
+from guard.gunicorn import current_worker
+from guard.middleware import ROUTE_KEY
+from guard.settings import load
+from service.lanes import BODY_MAX_BYTES, classify, has_long_body
+from service.migrations import migrate
+from service.problems import install
+from service.routes import Handlers
+from service.store import Warriors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from guard.assembly import Assembly
+    from guard.events import Recorder
+    from guard.routing import Environ
+    from guard.settings import Settings
+
+EXTENSION = "guard"
+"""The name in ``app.extensions`` of the app's ``guard.assembly.Assembly``."""
+
+
+def create_app(settings: Settings | None = None, *, recorder: Recorder | None = None) -> Flask:
+    """Return the service, its database opening in the background.
+
+    Makes threads and connections, so it must be called after a fork. In a gunicorn worker the
+    guard measures into the worker's row, drains with the worker and closes at its exit;
+    elsewhere the caller ends with ``app.extensions["guard"].close()``.
+
+    Args:
+        settings: checked settings; by default those of the environment.
+        recorder: takes the measurements; by default the worker's, or one of its own.
+
+    Raises:
+        SettingsError: a setting is wrong, or there is no database in them.
+    """
+    settings = settings or load()
+    if not settings.database_url:
+        raise SettingsError([BadSetting("GUARD_DATABASE_URL", "", "the service needs a database")])
+    worker = current_worker()
+    if recorder is None and worker is not None:
+        recorder = worker.recorder
+    assembly = assemble(settings, recorder=recorder, prepare=migrate, classify=classify)
+    if worker is not None:
+        worker.on_drain(assembly.drain)
+        worker.on_exit(assembly.close)
+    return _flask(assembly, settings.problem_type)
+
+
+def _flask(assembly: Assembly, problem_type: str) -> Flask:
+    app = Flask("service", static_folder=None)
+    # One byte more than is taken: of a body without a told length werkzeug reads this much and
+    # drops the rest in silence, so the last byte is how a handler sees that there was more.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_MAX_BYTES + 1
+    # A path with a slash too many is an unknown path, not a redirect.
+    app.url_map.merge_slashes = False
+    app.before_request(_tell_route)
+    app.register_blueprint(Handlers(Warriors(assembly.database), assembly).blueprint())
+    install(app, problem_type)
+    app.extensions[EXTENSION] = assembly
+    inner: Callable[..., Iterable[bytes]] = app.wsgi_app
+
+    def closing(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return inner(environ, _close_after_long_body(environ, start_response))
+
+    app.wsgi_app = assembly.wrap(closing)  # type: ignore[method-assign]
+    return app
+
+
+def _tell_route() -> None:
+    if request.url_rule is not None:
+        request.environ[ROUTE_KEY] = request.url_rule.rule
+
+
+def _close_after_long_body(
+    environ: Environ, start_response: Callable[..., Any]
+) -> Callable[..., Any]:
+    # Whoever sends more than we read would hold a thread until all of it has come.
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401
+        if status.startswith("413") or has_long_body(environ):
+            force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+            if force_close is not None:
+                force_close()
+        return (
+            start_response(status, headers, exc_info)
+            if exc_info
+            else start_response(status, headers)
+        )
+
+    return start

@@ -1,0 +1,48 @@
+"""Which requests need the database, told before the application sees them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from guard.core.vocabulary import Lane
+from service.validation import BadTermError, parse_term
+
+if TYPE_CHECKING:
+    from guard.routing import Environ
+
+BODY_MAX_BYTES = 64 * 1024
+"""Longest body that is read."""
+
+_LOOK_UP = re.compile(r"/warrior/[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_READS = frozenset({"GET", "HEAD"})
+
+
+def classify(environ: Environ) -> Lane | None:
+    """Return the request's lane; None where it can be answered without the database.
+
+    So an unknown path, a wrong method, a key that is no UUID, a search without a usable term
+    and a body whose told length is too large are never shed.
+    """
+    path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
+    if path == "/warrior":
+        if method == "POST":
+            return None if has_long_body(environ) else Lane.WRITE
+        return Lane.READ if method in _READS and _has_term(environ) else None
+    if method in _READS and (path == "/counting-warriors" or _LOOK_UP.fullmatch(path)):
+        return Lane.READ
+    return None
+
+
+def has_long_body(environ: Environ) -> bool:
+    """Whether the request says that its body is longer than is read."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    return length.isdecimal() and int(length[:20]) > BODY_MAX_BYTES
+
+
+def _has_term(environ: Environ) -> bool:
+    try:
+        parse_term(environ.get("QUERY_STRING", ""))
+    except BadTermError:
+        return False
+    return True

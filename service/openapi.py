@@ -1,0 +1,199 @@
+"""The service's description, OpenAPI 3.1, served at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.store import FOUND_MAX
+from service.validation import NAME_MAX, SKILL_MAX, SKILLS_MAX, TERM_MAX
+
+# NUL can't be stored; half of a surrogate pair has no form in a JSON Schema pattern.
+_STORABLE = r"^[^\u0000]*$"
+_INT = {"type": "integer"}
+_TEXT = {"type": "string"}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Warriors",
+            "version": "1.0.0",
+            "summary": "Create, look up, search and count warriors",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            "/warrior": {"post": _create(), "get": _search()},
+            "/warrior/{id}": {"get": _look_up()},
+            "/counting-warriors": {"get": _count()},
+            "/livez": {"get": _health("live", "Whether the process answers; it always says yes.")},
+            "/readyz": {"get": _health("ready", "Whether the process is open for requests.", 503)},
+        },
+        "components": {"schemas": _schemas(), "responses": _responses()},
+    }
+
+
+def _create() -> dict[str, Any]:
+    links = {"lookUp": {"operationId": "lookUp", "parameters": {"id": "$response.body#/id"}}}
+    created = {
+        "description": "Created, and durable.",
+        "headers": {
+            "Location": {
+                "description": "Where it can be looked up.",
+                "required": True,
+                "schema": {"type": "string", "format": "uri-reference"},
+            },
+        },
+        "content": _content("Warrior"),
+        "links": links,
+    }
+    return {
+        "operationId": "create",
+        "summary": "Create a warrior",
+        "requestBody": {"required": True, "content": _content("NewWarrior")},
+        "responses": {"201": created, **_refs(400, 413, 422, 503, 504)},
+    }
+
+
+def _look_up() -> dict[str, Any]:
+    parameter = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "What is no UUID is answered with 404 too.",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    return {
+        "operationId": "lookUp",
+        "summary": "Return one warrior",
+        "parameters": [parameter],
+        "responses": {"200": _ok("Found.", "Warrior"), **_refs(404, 503, 504)},
+    }
+
+
+def _search() -> dict[str, Any]:
+    parameter = {
+        "name": "t",
+        "in": "query",
+        "required": True,
+        "description": (
+            "Contained in the name, the date of birth (YYYY-MM-DD) or one skill, whatever its "
+            "case; no character has a special meaning. Given once."
+        ),
+        "schema": {"type": "string", "minLength": 1, "maxLength": TERM_MAX},
+    }
+    return {
+        "operationId": "search",
+        "summary": f"Return at most {FOUND_MAX} warriors that contain a term, in no special order",
+        "parameters": [parameter],
+        "responses": {"200": _ok("May be empty.", "Warriors"), **_refs(400, 503, 504)},
+    }
+
+
+def _count() -> dict[str, Any]:
+    return {
+        "operationId": "count",
+        "summary": "Return the number of warriors",
+        "responses": {"200": _ok("The number.", "Count"), **_refs(503, 504)},
+    }
+
+
+def _health(operation: str, summary: str, *refused: int) -> dict[str, Any]:
+    return {
+        "operationId": operation,
+        "summary": summary,
+        "responses": {"200": _ok("Yes.", "Health"), **_refs(*refused)},
+    }
+
+
+def _content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _ok(description: str, schema: str) -> dict[str, Any]:
+    return {"description": description, "content": _content(schema)}
+
+
+def _refs(*statuses: int) -> dict[str, Any]:
+    return {
+        str(status): {"$ref": f"#/components/responses/{_NAMES[status]}"} for status in statuses
+    }
+
+
+_NAMES = {
+    400: "BadRequest",
+    404: "NotFound",
+    413: "ContentTooLarge",
+    422: "UnprocessableContent",
+    503: "ServiceUnavailable",
+    504: "GatewayTimeout",
+}
+_MEANINGS = {
+    400: "The body is no JSON object, or the query has no usable term.",
+    404: "There is no such warrior.",
+    413: "The body is longer than 64 KiB.",
+    422: "Fields are missing or wrong; every problem is listed.",
+    503: "Shed, or the database is away. With Retry-After nothing was executed.",
+    504: "The database took too long.",
+}
+
+
+def _responses() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for status, name in _NAMES.items():
+        schema = "InvalidFields" if name == "UnprocessableContent" else "Problem"
+        content = _content(schema, "application/problem+json")
+        found[name] = {"description": _MEANINGS[status], "content": content}
+    found["ServiceUnavailable"]["headers"] = {
+        "Retry-After": {
+            "description": "Whole seconds; only where nothing was executed.",
+            "schema": {"type": "integer", "minimum": 1},
+        },
+    }
+    return found
+
+
+def _fields() -> dict[str, Any]:
+    skill = {"type": "string", "minLength": 1, "maxLength": SKILL_MAX, "pattern": _STORABLE}
+    return {
+        "name": {"type": "string", "minLength": 1, "maxLength": NAME_MAX, "pattern": _STORABLE},
+        "dob": {"type": "string", "format": "date", "description": "A date that exists."},
+        "fight_skills": {"type": "array", "minItems": 1, "maxItems": SKILLS_MAX, "items": skill},
+    }
+
+
+def _object(
+    properties: dict[str, Any], required: list[str] | None = None, description: str = ""
+) -> dict[str, Any]:
+    names = list(properties) if required is None else required
+    found = {"type": "object", "required": names, "properties": properties}
+    return {**found, "description": description} if description else found
+
+
+def _schemas() -> dict[str, Any]:
+    problem = {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": _TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": _TEXT,
+        "reason": {"type": "string", "description": "Why the request was shed."},
+        "retry_after": {"type": "integer", "minimum": 1, "description": "As Retry-After."},
+        "processed": {"type": "boolean", "description": "False: nothing was executed."},
+    }
+    always = ["type", "title", "status", "detail"]
+    pointed = _object({"pointer": _TEXT, "detail": _TEXT})
+    errors = {"type": "array", "minItems": 1, "items": pointed}
+    return {
+        "NewWarrior": _object(_fields(), description="Further members are ignored."),
+        "Warrior": _object({"id": {"type": "string", "format": "uuid"}, **_fields()}),
+        "Warriors": {
+            "type": "array",
+            "maxItems": FOUND_MAX,
+            "items": {"$ref": "#/components/schemas/Warrior"},
+        },
+        "Count": _object({"count": {**_INT, "minimum": 0}}),
+        "Health": _object({"status": _TEXT}),
+        "Problem": _object(problem, required=always),
+        "InvalidFields": _object({**problem, "errors": errors}, required=[*always, "errors"]),
+    }

@@ -1,0 +1,88 @@
+"""Every error as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from flask import Response
+from werkzeug.exceptions import HTTPException
+
+from guard.errors import GuardError, Shed
+from guard.problem import CONTENT_TYPE, response_for
+from service.validation import BadTermError, InvalidFieldsError, MalformedBodyError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger("service")
+
+_UNPROCESSABLE = 422
+
+
+def problem(status: int, detail: str, **members: object) -> Response:
+    """Return a problem response; its title is the status' phrase.
+
+    Args:
+        status: the HTTP status, 400 to 599.
+        detail: what went wrong this time, for people.
+        members: further members of the document.
+    """
+    response = Response(status=status)
+    title = response.status.partition(" ")[2].title()
+    document = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    response.data = json.dumps(document)
+    response.content_type = CONTENT_TYPE
+    return response
+
+
+def install(app: Flask, problem_type: str) -> None:
+    """Answer every error of ``app`` with a problem document.
+
+    Args:
+        app: the application.
+        problem_type: the ``type`` URI of the guard's refusals.
+    """
+
+    def refused(error: GuardError) -> Response:
+        if not isinstance(error, Shed):
+            log.warning("the database did not answer: %s", error)
+        answer = response_for(error, problem_type)
+        return Response(answer.body, answer.status, answer.headers)
+
+    app.register_error_handler(GuardError, refused)
+    app.register_error_handler(InvalidFieldsError, _invalid_fields)
+    app.register_error_handler(MalformedBodyError, _bad_request)
+    app.register_error_handler(BadTermError, _bad_request)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _invalid_fields(error: InvalidFieldsError) -> Response:
+    errors = [{"pointer": found.pointer, "detail": found.detail} for found in error.problems]
+    return problem(_UNPROCESSABLE, "The warrior has missing or wrong fields.", errors=errors)
+
+
+def _bad_request(error: MalformedBodyError | BadTermError) -> Response:
+    return problem(400, str(error))
+
+
+def _http_error(error: HTTPException) -> Response:
+    response = problem(error.code or 500, error.description or "")
+    for name, value in error.get_headers():
+        # Allow of a 405 and its like; not the type of the HTML page that we don't send.
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return problem(500, "The request failed.")

@@ -1,0 +1,101 @@
+"""The service's answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+
+from service.lanes import BODY_MAX_BYTES
+from service.openapi import document
+from service.problems import problem
+from service.validation import parse_object, parse_term, parse_warrior
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from guard.assembly import Assembly
+    from service.store import Warriors
+
+
+class Handlers:
+    """One method per operation; as thread-safe as what it is given.
+
+    Args:
+        warriors: the store.
+        assembly: tells whether the worker is ready.
+    """
+
+    def __init__(self, warriors: Warriors, assembly: Assembly) -> None:
+        self._warriors = warriors
+        self._assembly = assembly
+        self._openapi = json.dumps(document())
+
+    def create(self) -> Response:
+        """Create a warrior: 201, or 400, 413, 422."""
+        new = parse_warrior(parse_object(_read_body()))
+        warrior = self._warriors.create(new)
+        response = _json(warrior.as_json(), 201)
+        response.headers["Location"] = f"/warrior/{warrior.id}"
+        return response
+
+    def look_up(self, warrior_id: UUID) -> Response:
+        """Return one warrior: 200 or 404."""
+        warrior = self._warriors.find(warrior_id)
+        if warrior is None:
+            raise NotFound("There is no warrior with this id.")
+        return _json(warrior.as_json())
+
+    def search(self) -> Response:
+        """Return at most 50 warriors: 200, or 400 without a usable term."""
+        term = parse_term(request.environ.get("QUERY_STRING", ""))
+        return _json([warrior.as_json() for warrior in self._warriors.search(term)])
+
+    def count(self) -> Response:
+        """Return the number of warriors."""
+        return _json({"count": self._warriors.count()})
+
+    def livez(self) -> Response:
+        """Say that the process answers."""
+        return _uncached(_json({"status": "alive"}))
+
+    def readyz(self) -> Response:
+        """Say whether the process is open for requests: 200 or 503."""
+        why = self._assembly.why_not_ready
+        return _uncached(problem(503, f"Not ready: {why}.") if why else _json({"status": "ready"}))
+
+    def openapi(self) -> Response:
+        """Return the description of this service."""
+        return Response(self._openapi, mimetype="application/json")
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes; Flask adds HEAD to each GET and OPTIONS to all."""
+        routes = Blueprint("warriors", __name__)
+        routes.post("/warrior")(self.create)
+        routes.get("/warrior")(self.search)
+        routes.get("/warrior/<uuid:warrior_id>")(self.look_up)
+        routes.get("/counting-warriors")(self.count)
+        routes.get("/livez")(self.livez)
+        routes.get("/readyz")(self.readyz)
+        routes.get("/openapi.json")(self.openapi)
+        return routes
+
+
+def _read_body() -> bytes:
+    # Werkzeug turns a lost connection and a chunk that is none into a 400.
+    body = request.get_data(cache=False)
+    if len(body) > BODY_MAX_BYTES:
+        raise RequestEntityTooLarge
+    return body
+
+
+def _json(value: object, status: int = 200) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, mimetype="application/json")
+
+
+def _uncached(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,70 @@
+"""Fixtures for every test: a real PostgreSQL server, a database file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from itertools import count
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from service.demo_postgres import DemoServer, demo_server
+from service.postgres_binaries import NoPostgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+_numbers = count(1)
+
+# No test restarts this server, so it need not survive one; the size suits many small pools.
+_FAST = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "80",
+    "autovacuum": "off",
+}
+
+
+@pytest.fixture(scope="session")
+def start_postgres() -> Iterator[Callable[[Mapping[str, str]], DemoServer]]:
+    """Starts PostgreSQL servers with given settings; all end with the run."""
+    with ExitStack() as servers:
+
+        def start(settings: Mapping[str, str]) -> DemoServer:
+            try:
+                return servers.enter_context(demo_server(settings=settings))
+            except NoPostgres as error:
+                if os.environ.get("CI") == "true":
+                    raise
+                pytest.skip(str(error))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def postgres_server(start_postgres: Callable[[Mapping[str, str]], DemoServer]) -> DemoServer:
+    """One PostgreSQL server for the whole run; leave it as it is (no restart, no freezing)."""
+    return start_postgres(_FAST)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: DemoServer) -> Iterator[str]:
+    """The URL of an empty database of the test's own; dropped afterwards."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    base, _, _ = postgres_server.url.rpartition("/")
+    yield f"{base}/{name}"
+    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def duckdb_path(tmp_path: Path) -> Path:
+    """Where a DuckDB file may be made; there is none yet."""
+    return tmp_path / "test.duckdb"
