@@ -196,6 +196,13 @@ class _Exchange:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
 
+    def force_close(self) -> None:
+        """Close the connection after this response, for an application that leaves a body unread.
+
+        Found by ``start_response.__self__``, where gunicorn's own response object has it too.
+        """
+        _close_connection(self._start_response)
+
     def _pass_through(self, body: Any) -> Iterable[bytes]:  # noqa: ANN401
         # The server recognises its own file wrapper by type and may use sendfile, so the
         # wrapper itself goes back to it, with our close() in front of its own.

@@ -14,7 +14,7 @@ from guard.settings import load
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body
 from service.migrations import migrate
 from service.problems import install
-from service.routes import Handlers
+from service.routes import UNREAD_KEY, Handlers
 from service.store import Warriors
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
     elsewhere the caller ends with ``app.extensions["guard"].close()``.
 
     Args:
-        settings: checked settings; by default those of the environment.
+        settings: checked settings; by default the worker's, or those of the environment.
         recorder: takes the measurements; by default the worker's, or one of its own.
 
     Raises:
         SettingsError: a setting is wrong, or there is no database in them.
+        LoadedInArbiter: this is the process that forks gunicorn's workers.
     """
-    settings = settings or load()
+    worker = current_worker()
+    if settings is None:
+        settings = load().settings if worker is None else worker.settings
     if not settings.database_url:
         raise SettingsError([BadSetting("GUARD_DATABASE_URL", "", "the service needs a database")])
-    worker = current_worker()
     if recorder is None and worker is not None:
         recorder = worker.recorder
     assembly = assemble(settings, recorder=recorder, prepare=migrate, classify=classify)
@@ -70,7 +72,7 @@ def _flask(assembly: Assembly, problem_type: str) -> Flask:
     inner: Callable[..., Iterable[bytes]] = app.wsgi_app
 
     def closing(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return inner(environ, _close_after_long_body(environ, start_response))
+        return inner(environ, _close_after_unread_body(environ, start_response))
 
     app.wsgi_app = assembly.wrap(closing)  # type: ignore[method-assign]
     return app
@@ -81,12 +83,12 @@ def _tell_route() -> None:
         request.environ[ROUTE_KEY] = request.url_rule.rule
 
 
-def _close_after_long_body(
+def _close_after_unread_body(
     environ: Environ, start_response: Callable[..., Any]
 ) -> Callable[..., Any]:
     # Whoever sends more than we read would hold a thread until all of it has come.
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401
-        if status.startswith("413") or has_long_body(environ):
+        if UNREAD_KEY in environ or has_long_body(environ):
             force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
             if force_close is not None:
                 force_close()

@@ -13,10 +13,9 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -30,6 +29,7 @@ from service.postgres_binaries import (
     server_account,
     usable_binaries,
 )
+from service.postgres_process import children, command, environment, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,24 +40,6 @@ _STOP_S = 10.0
 _POLL_S = 0.02
 _PORT_TRIES = 5
 _WHOLE_TREE = frozenset({signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL})
-
-# Runs between fork and PostgreSQL, in an interpreter of its own: a preexec_fn could deadlock in
-# a process with threads. The signal is asked for after setuid, which would clear it; a parent
-# that died before is seen by its changed id.
-_LAUNCHER = """
-import ctypes, os, signal, sys
-uid, gid, parent = map(int, sys.argv[1:4])
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-PR_SET_PDEATHSIG = 1
-ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
-if os.getppid() != parent:
-    sys.exit("the parent has gone")
-os.umask(0o077)
-os.execv(sys.argv[4], sys.argv[4:])
-"""
 
 
 class DemoServer:
@@ -105,14 +87,15 @@ class DemoServer:
             self._initdb()
         wanted = port or self.port
         for left in reversed(range(1 if wanted else _PORT_TRIES)):
-            self.port = wanted or _free_port()
+            self.port = wanted or free_port()
             try:
-                return self._start_once()
+                self._start_once()
             except NoPostgres:
                 # Somebody may have taken the port since it was found free.
                 if not left:
                     raise
-        return None
+            else:
+                return
 
     def stop(self) -> None:
         """End all sessions and stop the server (a fast shutdown); no error if it has gone."""
@@ -146,16 +129,14 @@ class DemoServer:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        # The main process first: once it is stopped it forks no more.
-        children = () if sig == signal.SIGSTOP else _children(process.pid)
+        # Stopped first, the main process forks no more; killed first, its children are orphans.
+        before = () if sig == signal.SIGSTOP else children(process.pid)
         process.send_signal(sig)
         if sig not in _WHOLE_TREE:
             return
-        for child in children or _children(process.pid):
-            try:
+        for child in before or children(process.pid):
+            with suppress(ProcessLookupError):
                 os.kill(child, sig)
-            except ProcessLookupError:
-                continue
         if sig == signal.SIGKILL:
             process.wait()
             self._process = None
@@ -166,14 +147,15 @@ class DemoServer:
         return path.read_text(errors="replace")[-2000:] if path.exists() else ""
 
     def _initdb(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        self.data_dir.chmod(0o700)
-        os.chown(self.data_dir, self._account.uid, self._account.gid)
-        if not reachable(self.data_dir, self._account):
+        above = next(place for place in self.data_dir.parents if place.is_dir())
+        if not reachable(above, self._account):
             raise NoPostgres(
                 f"{self.data_dir}: user id {self._account.uid}, as which PostgreSQL runs here, "
                 "can't reach it; take another directory"
             )
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.data_dir.chmod(0o700)
+        os.chown(self.data_dir, self._account.uid, self._account.gid)
         password = self.data_dir.with_name(f"{self.data_dir.name}-{secrets.token_hex(4)}.pw")
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(16))
@@ -184,8 +166,8 @@ class DemoServer:
         ]  # fmt: skip
         try:
             done = subprocess.run(  # noqa: S603 -- our own programs and arguments
-                self._command("initdb", *options), capture_output=True, check=False,
-                cwd="/", env=_environment(), text=True,
+                command(self._binaries / "initdb", self._account, *options),
+                capture_output=True, check=False, cwd="/", env=environment(), text=True,
             )  # fmt: skip
             if done.returncode != 0:
                 raise NoPostgres(f"initdb failed: {done.stderr.strip()}")
@@ -205,8 +187,9 @@ class DemoServer:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.data_dir / "demo-server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 -- our own programs and arguments
-                self._command("postgres", "-D", str(self.data_dir), *options),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=_environment(),
+                command(
+ self._binaries / "postgres", self._account, "-D", str(self.data_dir), *options),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=environment(),
                 start_new_session=True,  # a Ctrl-C at the terminal is for the starter alone
             )  # fmt: skip
         self._await_ready(self._process)
@@ -235,37 +218,6 @@ class DemoServer:
         except OSError:
             return ""
         return lines[7].strip() if len(lines) > 7 else ""  # noqa: PLR2004 -- the file's format
-
-    def _command(self, program: str, *options: str) -> list[str]:
-        return [
-            sys.executable, "-I", "-S", "-c", _LAUNCHER,
-            str(self._account.uid), str(self._account.gid), str(os.getpid()),
-            str(self._binaries / program), *options,
-        ]  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    # PG* variables of the caller would change what the server does.
-    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _children(parent: int) -> tuple[int, ...]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended meanwhile
-        if int(fields[1]) == parent:
-            found.append(int(status.parent.name))
-    return tuple(found)
 
 
 @contextmanager

@@ -142,8 +142,10 @@ def usable_binaries(found: Path, account: Account, scratch: Path) -> Path:
         shutil.copytree(libraries, scratch / libraries.name)
     for place in (scratch, *scratch.rglob("*")):
         if not place.is_symlink():
-            place.chmod(stat.S_IMODE(place.stat().st_mode) | _OPEN_MODE[place.is_dir()])
+            _open(place)
     return copy / found.name
 
 
-_OPEN_MODE = {True: 0o755, False: 0o444}
+def _open(place: Path) -> None:
+    mode = stat.S_IMODE(place.stat().st_mode)
+    place.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))

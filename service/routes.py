@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
 from service.lanes import BODY_MAX_BYTES
 from service.openapi import document
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from guard.assembly import Assembly
     from service.store import Warriors
+
+UNREAD_KEY = "service.body_unread"
+"""Environ key that says that a part of the body was left unread."""
 
 
 class Handlers:
@@ -84,10 +87,18 @@ class Handlers:
 
 
 def _read_body() -> bytes:
-    # Werkzeug turns a lost connection and a chunk that is none into a 400.
-    body = request.get_data(cache=False)
-    if len(body) > BODY_MAX_BYTES:
-        raise RequestEntityTooLarge
+    try:
+        body = request.get_data(cache=False)
+        too_long = len(body) > BODY_MAX_BYTES
+    except RequestEntityTooLarge:
+        too_long = True
+    except Exception as error:
+        # A lost connection, or a chunk that is none: each server has exceptions of its own.
+        request.environ[UNREAD_KEY] = True
+        raise BadRequest("The body could not be read.") from error
+    if too_long:
+        request.environ[UNREAD_KEY] = True
+        raise RequestEntityTooLarge(f"The body must have at most {BODY_MAX_BYTES} bytes.")
     return body
 
 

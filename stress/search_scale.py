@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     # The build of the index is one long statement.
     chosen = {"GUARD_MODE": "off", "GUARD_STATEMENT_TIMEOUT": "600", "GUARD_DEADLINE": "600"}
     with _database_url(options.backend) as url:
-        assembly = assemble(load({"GUARD_DATABASE_URL": url, **chosen}), prepare=migrate)
+        assembly = assemble(load({"GUARD_DATABASE_URL": url, **chosen}).settings, prepare=migrate)
         try:
             _wait_ready(assembly)
             started = perf_counter()

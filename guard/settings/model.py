@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from guard.core.sizing import POOL_MAX, WAITERS_MAX
 from guard.core.vocabulary import Mode, Policy
 
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
 ]
+Form = Literal["", "database", "address", "uri", "path", "route"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class Spec:
         secret: True where the value may hold a password; then ``<env>_FILE`` is read too and
             the value is never shown whole.
         watch: the metric that tells you to change it.
+        form: what a text must look like; a tuple's each element.
     """
 
     env: str
@@ -38,13 +41,17 @@ class Spec:
     derived: str = ""
     secret: bool = False
     watch: str = ""
+    form: Form = ""
 
 
 def _setting(default: Any, env: str, text: str, **options: Any) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"spec": Spec(env=env, help=text, **options)})
+    spec = Spec(env=env, help=text, **options)
+    # A secret stays out of repr(), and so out of tracebacks and logs.
+    return field(default=default, repr=not spec.secret, metadata={"spec": spec})
 
 
-_CORES = "from the database kind and the number of cores"
+_CORES = "from the database and the number of cores"
+_THREADS = "from the database, and from GUARD_THREADS where it is given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +65,13 @@ class Settings:
     database_url: str = _setting(
         "", "GUARD_DATABASE_URL",
         "Where the data is: duckdb:///relative.duckdb, duckdb:////absolute.duckdb "
-        "or postgresql://user:password@host:port/name.", secret=True,
+        "or postgresql://user:password@host:port/name. Empty: no database of Guard's own, whole "
+        "requests are limited.", secret=True, form="database",
     )  # fmt: skip
     database_read_url: str = _setting(
         "", "GUARD_DATABASE_READ_URL",
         "Another PostgreSQL host for the read lane; empty: the same as GUARD_DATABASE_URL.",
-        secret=True,
+        secret=True, form="database",
     )  # fmt: skip
     port: int = _setting(
         8000, "PORT",
@@ -72,14 +80,15 @@ class Settings:
     )  # fmt: skip
     admin_bind: str = _setting(
         "127.0.0.1:8001", "GUARD_ADMIN_BIND",
-        "host:port of /metrics, /livez and /readyz; `off` turns the listener off.",
+        "host:port of /metrics, /livez and /readyz; off turns the listener off.",
+        form="address",
     )  # fmt: skip
-    mode: Mode = _setting(
+    mode: Mode = _setting(  # noqa: RUF009 - makes a field, as dataclasses.field does
         Mode.ENFORCE, "GUARD_MODE",
         "enforce sheds; shadow only counts what it would have shed; off decides nothing.",
         choices=tuple(Mode), watch="guard_admission_decisions_total",
     )  # fmt: skip
-    policy: Policy = _setting(
+    policy: Policy = _setting(  # noqa: RUF009 - the same
         Policy.PREDICTIVE, "GUARD_POLICY",
         "predictive sheds by the expected wait; static by the share of the pool in use.",
         choices=tuple(Policy), watch="guard_pool_acquire_wait_seconds",
@@ -89,34 +98,35 @@ class Settings:
         unit="ratio", low=0.05, high=1.0, watch="guard_pool_connections",
     )  # fmt: skip
     workers: int = _setting(
-        0, "GUARD_WORKERS", "Worker processes; DuckDB allows exactly 1.",
+        0, "GUARD_WORKERS", "Worker processes; exactly 1 with DuckDB.",
         unit="workers", low=1, high=64, derived=_CORES, watch="guard_workers_ready",
     )  # fmt: skip
     threads: int = _setting(
-        0, "GUARD_THREADS", "Request threads of each worker.", unit="threads", low=4, high=1000,
+        0, "GUARD_THREADS", "Request threads of each worker.", unit="threads", low=3, high=1000,
         derived="read pool + read waiters + write pool + write waiters + reserve",
         watch="guard_queue_wait_seconds",
     )  # fmt: skip
     thread_reserve: int = _setting(
         0, "GUARD_THREAD_RESERVE",
         "Threads that database work never takes, so that a refusal or a health check finds one.",
-        unit="threads", low=1, high=500, derived="max(2, threads / 8)", watch="guard_queue_wait_seconds",
+        unit="threads", low=1, high=500, watch="guard_queue_wait_seconds",
+        derived="max(2, an eighth of the threads that the lanes can hold, rounded up)",
     )  # fmt: skip
     read_pool_size: int = _setting(
         0, "GUARD_READ_POOL_SIZE", "Read connections of each worker.", unit="connections",
-        low=1, high=500, derived=_CORES, watch="guard_pool_waiters",
+        low=1, high=POOL_MAX, derived=_CORES, watch="guard_pool_waiters",
     )  # fmt: skip
     write_pool_size: int = _setting(
-        0, "GUARD_WRITE_POOL_SIZE", "Write connections of each worker; DuckDB has exactly 1 writer.",
-        unit="connections", low=1, high=500, derived=_CORES, watch="guard_pool_waiters",
+        0, "GUARD_WRITE_POOL_SIZE", "Write connections of each worker; exactly 1 with DuckDB.",
+        unit="connections", low=1, high=POOL_MAX, derived=_CORES, watch="guard_pool_waiters",
     )  # fmt: skip
     read_waiters: int = _setting(
         0, "GUARD_READ_WAITERS", "Reads that may wait for a connection in each worker.",
-        unit="requests", low=0, high=500, derived=_CORES, watch="guard_pool_waiters",
+        unit="requests", low=0, high=WAITERS_MAX, derived=_THREADS, watch="guard_pool_waiters",
     )  # fmt: skip
     write_waiters: int = _setting(
         0, "GUARD_WRITE_WAITERS", "Writes that may wait for a connection in each worker.",
-        unit="requests", low=0, high=500, derived=_CORES, watch="guard_pool_waiters",
+        unit="requests", low=0, high=WAITERS_MAX, derived=_THREADS, watch="guard_pool_waiters",
     )  # fmt: skip
     read_wait_budget_s: float = _setting(
         0.1, "GUARD_READ_WAIT_BUDGET", "Longest expected wait with which a read is admitted.",
@@ -142,7 +152,7 @@ class Settings:
         10_000, "GUARD_RESULT_ROWS_MAX",
         "Most rows that one statement may return at once; a larger result is an error "
         "(fetching it would stop every other thread of the worker).",
-        unit="rows", low=1, high=1_000_000,
+        unit="rows", low=1, high=1_000_000, watch="guard_db_query_duration_seconds",
     )  # fmt: skip
     write_batch_max: int = _setting(
         128, "GUARD_WRITE_BATCH_MAX", "Most units that DuckDB's writer commits together.",
@@ -157,11 +167,13 @@ class Settings:
         unit="seconds", low=0.05, high=60.0, watch="guard_db_lock_waited_seconds_total",
     )  # fmt: skip
     breaker_mode: Literal["auto", "open", "closed", "metrics"] = _setting(
-        "auto", "GUARD_BREAKER", "auto decides; open and closed force the state; metrics only counts.",
+        "auto", "GUARD_BREAKER",
+        "auto decides; open and closed force the state; metrics only counts.",
         choices=("auto", "open", "closed", "metrics"), watch="guard_breaker_state",
     )  # fmt: skip
     breaker_failure_ratio: float = _setting(
-        0.5, "GUARD_BREAKER_FAILURE_RATIO", "Share of failures in the window that opens the breaker.",
+        0.5, "GUARD_BREAKER_FAILURE_RATIO",
+        "Share of failures in the window that opens the breaker.",
         unit="ratio", low=0.01, high=1.0, watch="guard_breaker_calls_total",
     )  # fmt: skip
     breaker_min_calls: int = _setting(
@@ -194,22 +206,31 @@ class Settings:
     )  # fmt: skip
     exempt_paths: tuple[str, ...] = _setting(
         ("/livez", "/readyz", "/metrics"), "GUARD_EXEMPT_PATHS",
-        "Paths that are never shed, comma-separated; a trailing * matches any rest.",
+        "Paths that are never shed, comma-separated; a trailing * matches any rest; a lone "
+        "comma: none.",
+        form="path", watch="guard_admission_decisions_total",
     )  # fmt: skip
     read_routes: tuple[str, ...] = _setting(
         (), "GUARD_READ_ROUTES",
         "Routes that read although their method writes, comma-separated: POST /search.",
+        form="route", watch="guard_admission_decisions_total",
     )  # fmt: skip
     write_routes: tuple[str, ...] = _setting(
         (), "GUARD_WRITE_ROUTES",
         "Routes that write although their method reads, comma-separated: GET /visit.",
+        form="route", watch="guard_admission_decisions_total",
     )  # fmt: skip
     problem_type: str = _setting(
         "about:blank", "GUARD_PROBLEM_TYPE",
-        "The `type` URI of a refusal's problem document; `about:blank` says nothing more "
-        "than the status.",
+        "The type URI of a refusal's problem document; about:blank says nothing more "
+        "than the status.", form="uri",
     )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "GUARD_LOG_LEVEL", "Least severe messages that are logged.",
         choices=("debug", "info", "warning", "error"),
     )  # fmt: skip
+
+
+def specs() -> dict[str, Spec]:
+    """Return the spec of every setting by its field name, in the order of the table."""
+    return {each.name: each.metadata["spec"] for each in fields(Settings)}

@@ -31,7 +31,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A migrated, empty database; the guard in front of it sheds nothing."""
-    settings = load({"GUARD_DATABASE_URL": database_url, "GUARD_MODE": "off"})
+    settings = load({"GUARD_DATABASE_URL": database_url, "GUARD_MODE": "off"}).settings
     assembly = assemble(settings, prepare=migrate)
     try:
         wait_ready(assembly)

@@ -32,13 +32,14 @@ class Service:
     """A running application and a client of it, with werkzeug's protocol checks around both."""
 
     def __init__(self, url: str, **more: str) -> None:
-        self.app = create_app(load({"GUARD_DATABASE_URL": url, **more}))
+        self.app = create_app(load({"GUARD_DATABASE_URL": url, **more}).settings)
         self.assembly: Assembly = self.app.extensions["guard"]
         self.client = Client(LintMiddleware(self.app))
 
     def send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
         """Return the response to one request."""
-        return self.client.open(path, method=method, **options)
+        # Buffered: read and closed at once, as a server does; the permit goes with the close.
+        return self.client.open(path, method=method, buffered=True, **options)
 
     def post(self, body: bytes, **options: Any) -> Any:  # noqa: ANN401
         """Return the response to a POST of ``body`` as it is."""

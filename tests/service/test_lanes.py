@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
 from guard.core.vocabulary import Lane
 from service.lanes import BODY_MAX_BYTES, classify
 
-ID = str(uuid4())
+ID = "5f0c1d7e-9a43-4b6e-8d52-0c3ab7e61f94"
 
 
 @pytest.mark.parametrize(

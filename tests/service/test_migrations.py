@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from threading import Barrier, Thread
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,34 +92,23 @@ def test_a_step_that_fails_leaves_nothing(database: Database) -> None:
 
 @pytest.mark.postgres
 def test_workers_that_start_at_once_take_turns(postgres_url: str) -> None:
-    settings = load({"GUARD_DATABASE_URL": postgres_url, "GUARD_MODE": "off"})
-    start = Barrier(4)
+    chosen = {"GUARD_DATABASE_URL": postgres_url, "GUARD_MODE": "off", "GUARD_WRITE_POOL_SIZE": "4"}
+    assembly = assemble(load(chosen).settings)
+    together = Barrier(4)
 
-    def together(session: Session) -> None:
-        start.wait(20.0)
-        migrate(session)
+    def worker(_number: int) -> None:
+        together.wait(20.0)
+        assembly.database.write(migrate)
 
-    assemblies = []
-
-    def worker() -> None:
-        assemblies.append(assemble(settings, prepare=together))
-
-    threads = [Thread(target=worker) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30.0)
     try:
-        for assembly in assemblies:
-            wait_ready(assembly)
-        # None failed and was tried again: that would show here, and break the barrier.
-        assert not start.broken
-        assert recorded(assemblies[0].database) == [
+        wait_ready(assembly)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(worker, range(4)))
+        assert recorded(assembly.database) == [
             (step.version, step.name) for step in STEPS["postgres"]
         ]
     finally:
-        for assembly in assemblies:
-            assembly.close()
+        assembly.close()
 
 
 def test_the_files_are_numbered_without_a_gap(tmp_path: Path) -> None:

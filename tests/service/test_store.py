@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Letters that fold, wildcards, escapes, separators, quotes, combining and astral characters.
 NASTY = (
     "aAbBxX%_\\'\"[](){}.*?-019 \n\t\x1f\x1e|;ßẞsSſKkiIİıΣσςéÉ\u0301"  # noqa: RUF001
-    "ＡａЖж忍\U0001f94b\U00010400\U00010428\uffff"  # noqa: RUF001
+    "ＡａЖж忍\U0001f94b\U00010400\U00010428\uffff"
 )
 TEXT = st.text(st.sampled_from(NASTY), min_size=1, max_size=6)
 NEW = st.builds(

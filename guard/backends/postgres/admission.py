@@ -43,6 +43,11 @@ class Admission:
         """How many wait."""
         return len(self._waiters)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._closed
+
     def enter(self, wait_s: float) -> bool:
         """Come in, after a wait of at most ``wait_s`` seconds; return whether it was granted."""
         with self._lock:

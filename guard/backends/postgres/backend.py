@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-GRACE_S: Final = 0.1
-"""How long past its deadline a unit may wait for the server's own time-out before it is cut."""
+GRACE_S: Final = 0.5
+"""How long past its deadline a unit may wait for the server's own time-out before it is cut.
+
+A server that is merely busy must be able to answer within it: a time-out says nothing about
+health, a cut connection counts as a failure.
+"""
 
 _FIRST_PAUSE_S: Final = 0.1
 _LAST_PAUSE_S: Final = 2.0

@@ -236,7 +236,7 @@ class LanePool:
             self._recount()
 
     def _refusal(self) -> BackendBusy | BackendClosed:
-        if self._pool.closed:
+        if self._admission.closed:
             return BackendClosed("the database is closed")
         return BackendBusy(f"no {self.lane} connection came free in time")
 

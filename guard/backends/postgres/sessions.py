@@ -36,6 +36,8 @@ _TOLERANCE: Final = 0.9
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*([a-z]+)", re.IGNORECASE | re.DOTALL)
 _QUERIES: Final = frozenset({"select", "with", "values", "table", "show", "explain"})
 _READ_ONLY: Final = b"default_transaction_read_only"
+# The server's own name for where it refuses a cursor over a query that writes or locks.
+_DECLARE: Final = "transformDeclareCursorStmt"
 
 
 class Limits(NamedTuple):
@@ -89,14 +91,14 @@ class PostgresSession:
         """Run one statement and return all its rows; see ``Session.execute``."""
         self._check_usable()
         if self._lane is Lane.READ and not _is_query(sql):
-            raise self._noted(ReadOnlyViolation("only queries can run on a read connection"))
+            raise self._refusal("only queries can run on a read connection")
         return self._measured(sql, params, prepare=prepare)
 
     def rows(self, sql: str, params: Sequence[object] = (), *, chunk: int = 1000) -> Iterator[Row]:
         """Yield a query's rows, ``chunk`` (>= 1) fetched at a time; see ``StreamSession.rows``."""
         self._check_usable()
         if not _is_query(sql):
-            raise self._noted(ReadOnlyViolation("only queries can be streamed"))
+            raise self._refusal("only queries can be streamed")
         self._cursors += 1
         name = f"guard_{self._cursors}"
         self._measured(f"DECLARE {name} NO SCROLL CURSOR FOR {sql}", params, prepare=False)
@@ -175,7 +177,7 @@ class PostgresSession:
         if self._ended:
             raise BackendClosed("the session is over: its unit has ended")
         if self._lane is Lane.READ and self._wall() == b"off":
-            raise self._noted(ReadOnlyViolation("the session was made writable"))
+            raise self._refusal("the session was made writable")
 
     def _wall(self) -> bytes | None:
         # The server tells each change of this setting, so looking at it asks nobody.
@@ -189,8 +191,8 @@ class PostgresSession:
         try:
             return self._answer(sql, params, prepare=prepare, capped=capped)
         except (psycopg.Error, BackendError) as error:
-            outcome = judge(error).outcome
-            self._observer.failed(self._lane, judge(error).kind)
+            outcome, kind = judge(error)
+            self._observer.failed(self._lane, kind)
             self._error = error
             raise
         finally:
@@ -202,7 +204,7 @@ class PostgresSession:
         try:
             self._arm_timeout()
             cursor = self._send(sql, params, prepare=prepare)
-            if cursor.description is None:
+            if cursor.rownumber is None:  # it gave no rows; `description` costs 10 us
                 return []
             if capped and cursor.rowcount > self._limits.rows_max:
                 raise ResultTooLarge(f"{cursor.rowcount} rows; allowed: {self._limits.rows_max}")
@@ -238,11 +240,14 @@ class PostgresSession:
             return BackendFailed("no answer in time; the connection was cut")
         if self._lane is Lane.WRITE and judge(error).kind == "read_only":
             self.fenced = True
+        if error.diag.source_function == _DECLARE:
+            return ReadOnlyViolation(one_line(error))
         return translate(error, self._lane)
 
-    def _noted(self, error: Exception) -> Exception:
-        self._error = error
-        return error
+    def _refusal(self, text: str) -> ReadOnlyViolation:
+        self._observer.failed(self._lane, "read_only")
+        self._error = ReadOnlyViolation(text)
+        return self._error
 
     def _lost(self, error: BackendFailed) -> BackendFailed:
         if not self._held.closed and not self._watch.cut:

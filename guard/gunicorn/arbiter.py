@@ -1,0 +1,118 @@
+"""What gunicorn's arbiter holds for the whole host: the board, its rows, the admin listener."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final
+
+from guard.admin import AdminApp, AdminListener, WorkerState
+from guard.board import Board
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from guard.events import Recorder
+    from guard.settings import Settings
+
+OFF: Final = "off"
+
+
+class Arbiter:
+    """Lives in an imported module, since a reload executes the configuration file anew.
+
+    The arbiter's main thread alone changes it; the admin listener's threads read.
+
+    Args:
+        settings: the settings at the start.
+
+    Attributes:
+        settings: the settings of the workers that start from now on.
+        listener: the admin listener, or None where it is off.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        # A reload starts all new workers before it stops the old ones, and some may linger.
+        self._rows_max = 2 * settings.workers + 8
+        self._board = Board.anonymous(self._rows_max)
+        self._rows: dict[int, int] = {}
+        self.listener = self._make_listener(settings.admin_bind)
+
+    def bind_admin(self, *, patient: bool) -> str:
+        """Take the admin address; return what is wrong with it, or an empty string.
+
+        Args:
+            patient: leave the address to an older arbiter; ``start_admin`` waits for it.
+        """
+        if self.listener is None or patient:
+            return ""
+        try:
+            self.listener.bind()
+        except OSError as error:
+            where = f"GUARD_ADMIN_BIND={self.settings.admin_bind}"
+            if error.errno == errno.EADDRINUSE:
+                return f"{where}: the address is in use by another process"
+            return f"{where}: {error.strerror}"
+        return ""
+
+    def start_admin(self) -> None:
+        """Start to answer on the admin address."""
+        if self.listener is not None:
+            self.listener.start()
+
+    @property
+    def admin_address(self) -> str:
+        """Where the admin listener is or will be, ``host:port``; empty where it is off."""
+        if self.listener is None:
+            return ""
+        host, port = self.listener.host, self.listener.port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def reserve(self, age: int) -> int | None:
+        """Give the worker that is about to be forked a row; None where all are taken.
+
+        Args:
+            age: gunicorn's serial number of the worker.
+        """
+        taken = set(self._rows.values())
+        free = (row for row in range(self._rows_max) if row not in taken)
+        row = next(free, None)
+        if row is not None:
+            self._rows[age] = row
+        return row
+
+    def claim(self, age: int) -> Recorder:
+        """Return the recorder of this worker's row; in the worker.
+
+        Without a row the measurements go nowhere but to the worker itself.
+        """
+        row = self._rows.get(age)
+        if row is None:
+            return Board.local()[1]
+        return self._board.claim(row, os.getpid())
+
+    def retire(self, age: int) -> None:
+        """Fold a dead worker's row into the totals and free it. Idempotent."""
+        row = self._rows.pop(age, None)
+        if row is not None:
+            self._board.retire(row)
+
+    def sweep(self, living: Iterable[int]) -> None:
+        """Retire the rows of all workers but the living ones.
+
+        Args:
+            living: the living workers' serial numbers.
+        """
+        for age in set(self._rows) - set(living):
+            self.retire(age)
+
+    def workers(self) -> list[WorkerState]:
+        """Return the state of each worker that has claimed a row."""
+        return []
+
+    def _make_listener(self, bind: str) -> AdminListener | None:
+        if bind == OFF:
+            return None
+        host, _, port = bind.rpartition(":")
+        return AdminListener(host.strip("[]"), int(port), AdminApp(self._board, self.workers))

@@ -1,0 +1,134 @@
+"""The checks that look at more than one setting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from guard.core import sizing
+from guard.core.sizing import DatabaseKind
+from guard.errors import BadSetting
+from guard.settings.durations import format_duration
+from guard.settings.forms import kind_of
+from guard.settings.masking import mask_url
+from guard.settings.model import specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    Values = Mapping[str, Any]
+
+SIZES: Final = (
+    "workers", "threads", "thread_reserve",
+    "read_pool_size", "read_waiters", "write_pool_size", "write_waiters",
+)  # fmt: skip
+"""The fields of ``Sizing`` in the settings."""
+
+
+class Rule(NamedTuple):
+    """One check.
+
+    Attributes:
+        fields: what it looks at; it is skipped where one of them is already bad.
+        check: yields what is wrong.
+    """
+
+    fields: tuple[str, ...]
+    check: Callable[[Values], Iterator[BadSetting]]
+
+
+def broken(values: Values, bad: Collection[str]) -> Iterator[BadSetting]:
+    """Yield what is wrong between the settings.
+
+    Args:
+        values: every field's value.
+        bad: fields whose own value is already known to be wrong.
+    """
+    for rule in RULES:
+        if not any(field in bad for field in rule.fields):
+            yield from rule.check(values)
+
+
+def _env(field: str) -> str:
+    return specs()[field].env
+
+
+def _retry_after(values: Values) -> Iterator[BadSetting]:
+    low_s, high_s = values["retry_after_min_s"], values["retry_after_max_s"]
+    if low_s > high_s:
+        allowed = f"must be at most {_env('retry_after_max_s')}, which is {high_s}s"
+        yield BadSetting(_env("retry_after_min_s"), f"{low_s}s", allowed)
+
+
+def _breaker_pause(values: Values) -> Iterator[BadSetting]:
+    first_s, longest_s = values["breaker_open_s"], values["breaker_open_max_s"]
+    if first_s > longest_s:
+        longest = f"{_env('breaker_open_max_s')}, which is {format_duration(longest_s)}"
+        allowed = f"must be at most {longest}"
+        yield BadSetting(_env("breaker_open_s"), format_duration(first_s), allowed)
+
+
+def _probe(values: Values) -> Iterator[BadSetting]:
+    probe_s, deadline_s = values["probe_timeout_s"], values["deadline_s"]
+    if probe_s > deadline_s:
+        allowed = (
+            f"must be at most {_env('deadline_s')}, which is {format_duration(deadline_s)}: a "
+            "database that is slower would be called healthy while every request fails"
+        )
+        yield BadSetting(_env("probe_timeout_s"), format_duration(probe_s), allowed)
+
+
+def _admin_port(values: Values) -> Iterator[BadSetting]:
+    bind, port = values["admin_bind"], values["port"]
+    if bind.rpartition(":")[2].lstrip("0") == str(port):
+        allowed = f"must be another port than the service's own, {_env('port')}={port}"
+        yield BadSetting(_env("admin_bind"), bind, allowed)
+
+
+def _read_url(values: Values) -> Iterator[BadSetting]:
+    url, read_url = values["database_url"], values["database_read_url"]
+    if not read_url:
+        return
+    name, text = _env("database_read_url"), mask_url(read_url)
+    if kind_of(read_url) is not DatabaseKind.POSTGRES:
+        yield BadSetting(name, text, "must be postgresql://: only it has other hosts to read from")
+    elif kind_of(url) is not DatabaseKind.POSTGRES:
+        yield BadSetting(name, text, f"needs a postgresql:// {_env('database_url')} beside it")
+
+
+def _duckdb(values: Values) -> Iterator[BadSetting]:
+    if kind_of(values["database_url"]) is not DatabaseKind.DUCKDB:
+        return
+    if values["workers"] != 1:
+        allowed = "must be 1 with DuckDB: one process at a time can open the file"
+        yield BadSetting(_env("workers"), str(values["workers"]), allowed)
+    if values["write_pool_size"] != 1:
+        hint = f"more writes may wait: {_env('write_waiters')}"
+        allowed = "must be 1 with DuckDB: one writer commits for all"
+        yield BadSetting(_env("write_pool_size"), str(values["write_pool_size"]), allowed, hint)
+
+
+def _fires(values: Values) -> Iterator[BadSetting]:
+    sizes = sizing.Sizing(**{field: values[field] for field in SIZES})
+    most = specs()["threads"].high
+    if most is not None and sizes.threads > most:
+        allowed = (
+            f"the lanes can hold {sizes.needed} threads, and with {sizes.thread_reserve} in "
+            f"reserve that is more than {most:.0f}"
+        )
+        hint = "lower the pool sizes or the waiters"
+        yield BadSetting(_env("threads"), str(sizes.threads), allowed, hint)
+    for finding in sizing.can_fire(sizes):
+        if finding.fatal:
+            yield BadSetting(_env("threads"), str(sizes.threads), finding.text)
+
+
+RULES: Final = (
+    Rule(("retry_after_min_s", "retry_after_max_s"), _retry_after),
+    Rule(("breaker_open_s", "breaker_open_max_s"), _breaker_pause),
+    Rule(("probe_timeout_s", "deadline_s"), _probe),
+    Rule(("admin_bind", "port"), _admin_port),
+    Rule(("database_url", "database_read_url"), _read_url),
+    Rule(("database_url", "workers", "write_pool_size"), _duckdb),
+    Rule(("database_url", *SIZES), _fires),
+)
+"""All checks, in the order in which they are told."""
