@@ -57,13 +57,15 @@ class Assembly:
         self._backend = backend
         self._classify = classify
         self._draining = False
+        self._closing = False
         self._refusals = RefusalLog(clock)
         self.breakers = {
             lane: LaneBreaker(lane, _breaker_rules(settings), clock, _draw, recorder)
             for lane in Lane
         }
         self.controller = Controller(
-            _rules(settings), _slots(settings, backend), self.breakers, clock=clock
+            _rules(settings), _slots(settings, backend), self.breakers, clock=clock,
+            serving=self._serving,
         )
         meter.controller = self.controller
         self._database = (
@@ -134,6 +136,17 @@ class Assembly:
         """Whether the worker is open for requests."""
         return not self.why_not_ready
 
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until the database is open, at most ``timeout_s``; return whether it is."""
+        return self._backend is None or self._backend.wait_ready(timeout_s)
+
+    def _serving(self) -> Reason:
+        # While it drains, what was accepted is still served.
+        if self._closing:
+            return Reason.DRAINING
+        opening = self._backend is not None and not self._backend.ready
+        return Reason.STARTING if opening else Reason.OK
+
     def drain(self) -> None:
         """Say that the worker goes away: not ready, while accepted requests are still served."""
         self._draining = True
@@ -143,7 +156,7 @@ class Assembly:
     def close(self, timeout_s: float = 5.0) -> None:
         """Refuse what still comes, let running units end, close the database. Idempotent."""
         self._draining = True
-        self.controller.serving = Reason.DRAINING
+        self._closing = True
         self._watcher.stop()
         if self._backend is not None:
             self._backend.close(timeout_s)

@@ -70,6 +70,7 @@ class Controller:
         breakers: a breaker per lane, or none.
         clock: the monotonic clock of all times here.
         draw: gives uniform random numbers in ``[0, 1)``.
+        serving: ``OK``, or ``STARTING`` or ``DRAINING`` while the worker does not serve.
     """
 
     def __init__(
@@ -80,11 +81,12 @@ class Controller:
         *,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
+        serving: Callable[[], Reason] = lambda: Reason.OK,
     ) -> None:
         self.rules = rules
         self.mode = rules.mode
         self.clock: Clock = clock or MonotonicClock()
-        self.serving = Reason.OK
+        self.serving = serving
         self._draw = draw
         found = breakers or {}
         self._lanes = {
@@ -126,7 +128,7 @@ class Controller:
 
     def _signals(self, state: LaneState, scope: RequestScope, slots: int, now_s: float) -> Signals:
         return Signals(
-            self.serving,
+            self.serving(),
             state.breaker is None or state.breaker.admits(),
             state.in_flight,
             state.unfinished,

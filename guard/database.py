@@ -124,7 +124,7 @@ class Database:
             outcome = Outcome.NEUTRAL
             if scope.executed:
                 raise
-            serving = self._controller.serving
+            serving = self._controller.serving()
             reason = Reason.STARTING if serving is Reason.OK else serving
             raise self._shed(scope, lane, reason) from error
         except BaseException as error:

@@ -197,6 +197,8 @@ WOULD_SHED_DURATION = _histogram(
     "guard_would_shed_duration_seconds",
     "Duration of requests that shadow mode would have shed.", REQUEST_BUCKETS_S,
 )  # fmt: skip
+WORKERS = _gauge("guard_workers", "Worker processes that measure into the board.")
+WORKER_RECYCLES = _counter("guard_worker_recycles_total", "Workers that have ended.")
 WORKER_READY = _gauge("guard_workers_ready", "Workers that are open for requests.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))

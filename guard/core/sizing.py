@@ -28,6 +28,8 @@ GENERATIONS: Final = 2
 """Worker generations that overlap in a reload."""
 
 _CORES_MAX: Final = 8
+_POSTGRES_WORKERS_MAX: Final = 4
+"""4 x (4 + 4 + 2) x 2 = 80 connections: fits the 97 that a stock server has to give."""
 _CORES_MIN: Final = 2
 _RESERVE_MIN: Final = 2
 _RESERVE_SHARE: Final = 8
@@ -143,7 +145,7 @@ def _shape(kind: DatabaseKind, cores: int) -> _Shape:
         # that waits for the group commit costs nothing but its thread.
         return _Shape(1, scaled, 24, 1, 39)
     if kind is DatabaseKind.POSTGRES:
-        return _Shape(scaled, 4, 12, 4, 12)
+        return _Shape(min(scaled, _POSTGRES_WORKERS_MAX), 4, 12, 4, 12)
     return _Shape(scaled, 4, 4, 4, 4)
 
 

@@ -109,7 +109,7 @@ class Arbiter:
 
     def workers(self) -> list[WorkerState]:
         """Return the state of each worker that has claimed a row."""
-        return []
+        return [WorkerState(one.pid, one.ready) for one in self._board.workers()]
 
     def _make_listener(self, bind: str) -> AdminListener | None:
         if bind == OFF:

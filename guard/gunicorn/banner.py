@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+
+from guard.settings.masking import mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,22 +38,12 @@ def banner(settings: Settings, urls: Sequence[str], admin: str, curl: str) -> st
     return "\n".join(["Guard is in front of the service:", *text, ""])
 
 
-def masked(url: str) -> str:
-    """Return a database URL without its password (and without a query, which may hold one)."""
-    parts = urlsplit(url)
-    credentials, at, place = parts.netloc.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    return urlunsplit((parts.scheme, f"{user}{colon and ':***'}{at}{place}", parts.path, "", ""))
-
-
 def _database(settings: Settings) -> str:
     if not settings.database_url:
         return "none"
-    url = settings.database_url
-    if url.startswith("duckdb:"):
-        return url
     reads = settings.database_read_url
-    return masked(url) + (f", reads from {masked(reads)}" if reads else "")
+    text = mask_url(settings.database_url)
+    return f"{text}, reads from {mask_url(reads)}" if reads else text
 
 
 def _capacity(settings: Settings) -> str:

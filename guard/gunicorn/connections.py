@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from guard.core import sizing
 from guard.errors import BackendFailed
+from guard.settings.rules import SIZES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from guard.core.sizing import ServerLimits
     from guard.settings import Settings
 
-_EXTRA: Final = 2
-"""Connections of a worker beside its pools: the lock sampler's and a probe's."""
+    AskServer = Callable[[str, float], ServerLimits]
 
 
 class Verdict(NamedTuple):
@@ -25,36 +29,30 @@ class Verdict(NamedTuple):
     warn: str = ""
 
 
-def postgres_room(settings: Settings) -> Verdict:
+def postgres_room(settings: Settings, ask: AskServer | None = None) -> Verdict:
     """Compare the connections that all workers want with what the server allows.
 
     Waits up to ``connect_timeout_s`` for a server that does not answer; that is only a warning,
-    since a service must come up while its database is away.
+    since a service must come up while its database is away. So is a server with room for the
+    workers but not for a reload, in which two generations of them overlap.
+
+    Args:
+        settings: the settings.
+        ask: returns what a server allows; by default the server itself is asked.
     """
-    from guard.backends.postgres.capacity import connections_allowed
-
     try:
-        allowed = connections_allowed(settings.database_url, settings.connect_timeout_s)
+        limits = (ask or _ask)(settings.database_url, settings.connect_timeout_s)
     except BackendFailed as error:
-        return Verdict(warn=f"the database does not answer yet, starting without it: {error}")
-    return compare(settings, allowed)
+        return Verdict(warn=f"the database does not answer, starting without it: {error}")
+    sizes = sizing.Sizing(**{name: getattr(settings, name) for name in SIZES})
+    with_reads = not settings.database_read_url
+    problem = sizing.connections_problem(sizes, limits, with_reads=with_reads)
+    if sizing.connections_wanted(sizes, with_reads=with_reads) > limits.usable:
+        return Verdict(refuse=problem)
+    return Verdict(warn=problem)
 
 
-def compare(settings: Settings, allowed: int) -> Verdict:
-    """Compare the connections that all workers want with ``allowed``, the server's limit."""
-    pools = settings.write_pool_size
-    if not settings.database_read_url:
-        pools += settings.read_pool_size
-    wanted = settings.workers * (pools + _EXTRA)
-    sum_up = (
-        f"{settings.workers} workers x ({pools} pool connections + {_EXTRA}) = {wanted}, "
-        f"and PostgreSQL allows {allowed}"
-    )
-    if wanted > allowed:
-        return Verdict(refuse=f"{sum_up}: lower GUARD_WORKERS or the pool sizes")
-    if 2 * wanted > allowed:
-        return Verdict(
-            warn=f"{sum_up}: a reload needs twice as many for a moment, and its new workers "
-            "will wait for the old ones to end"
-        )
-    return Verdict()
+def _ask(url: str, timeout_s: float) -> ServerLimits:
+    from guard.backends.postgres.limits import server_limits
+
+    return server_limits(url, timeout_s)

@@ -105,7 +105,7 @@ class Ending:
         self.begin()
         self._exit(sig, frame)
 
-    def _handle_quit(self, sig: int, frame: object) -> None:
+    def _handle_quit(self, _sig: int, _frame: object) -> None:
         worker = self._worker
         if self._quick:
             return  # Ctrl-C comes twice: from the terminal and from the arbiter

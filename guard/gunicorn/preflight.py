@@ -11,6 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from guard.core.sizing import DatabaseKind
+from guard.settings.forms import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -67,9 +70,11 @@ def _try_bind(host: str, port: int) -> str:
 
 
 def duckdb_file(url: str) -> Path | None:
-    """Return the file of a ``duckdb:///`` URL, or None for any other URL."""
-    prefix, _, path = url.partition(":///")
-    return Path(path) if prefix == "duckdb" and path else None
+    """Return the file that a checked URL names, or None where it is no DuckDB's."""
+    if kind_of(url) is not DatabaseKind.DUCKDB:
+        return None
+    # As the database opens it: two spellings of a file have one lock.
+    return Path(os.path.realpath(url.removeprefix("duckdb:///")))
 
 
 def duckdb_directory(file: Path) -> Iterator[str]:
