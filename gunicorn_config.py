@@ -21,6 +21,7 @@ control_socket_disable = True
 on_starting = guard.on_starting
 on_reload = guard.on_reload
 when_ready = guard.when_ready(curl="curl -i {url}/counting-warriors")
+pre_exec = guard.pre_exec
 pre_fork = guard.pre_fork
 post_fork = guard.post_fork
 post_worker_init = guard.post_worker_init

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.errors import GuardError
@@ -65,6 +66,17 @@ def when_ready(curl: str = "") -> Callable[[Server], None]:
         arbiter.start_admin()
 
     return hook
+
+
+def pre_exec(server: Server) -> None:
+    """Mend the command with which an upgrade (USR2) starts the new arbiter.
+
+    After ``python -m gunicorn`` gunicorn would run the path of its own ``__main__.py``; that
+    puts its folder first on the module path, where its ``http`` hides the standard library's.
+    """
+    arguments = server.START_CTX["args"]
+    if Path(arguments[1]).parts[-2:] == ("gunicorn", "__main__.py"):
+        arguments[1:2] = ["-m", "gunicorn"]
 
 
 def pre_fork(server: Server, worker: Worker) -> None:

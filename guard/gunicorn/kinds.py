@@ -44,6 +44,7 @@ class Server(Protocol):
     pidfile: Pidfile | None
     WORKERS: Mapping[int, Worker]
     LISTENERS: Sequence[object]
+    START_CTX: dict[Any, Any]
 
 
 class MethodQueue(Protocol):

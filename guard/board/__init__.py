@@ -1,0 +1,6 @@
+"""Shared memory for what all workers of a host measure: one single-writer row per worker."""
+
+from guard.board.board import Board, RowInUse, RowTaken, WorkerView
+from guard.board.row import WorkerRow
+
+__all__ = ["Board", "RowInUse", "RowTaken", "WorkerRow", "WorkerView"]

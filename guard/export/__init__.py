@@ -1,0 +1,1 @@
+"""What leaves the process: metrics for Prometheus, log lines, the docs' table of metrics."""

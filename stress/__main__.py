@@ -1,0 +1,86 @@
+"""The command line: ``python -m stress --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guard.errors import GuardError
+
+from stress.scenario import BACKENDS
+from stress.server import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SCENARIOS = {
+    "incident": "stress.incident",
+    "overload": "stress.overload",
+    "group-commit": "stress.group_commit",
+    "overhead": "stress.overhead",
+}
+_INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m stress", description="Stress the service.")
+    commands = top.add_subparsers(dest="command", required=True)
+    incident = commands.add_parser("incident", help="replay the incident")
+    incident.add_argument("--unguarded", action="store_true", help="with the guard off")
+    incident.add_argument(
+        "--time-scale", type=_positive, default=1.0, help="shortens each stage; the rates stay"
+    )
+    overload = commands.add_parser("overload", help="find the capacity and offer 2x and 5x of it")
+    overload.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
+    for command in (incident, overload):
+        command.add_argument("--backend", choices=BACKENDS, required=True)
+        command.add_argument("--seed", type=int, default=1)
+        command.add_argument("--out", type=Path, default=Path("stress-results"))
+    commit = commands.add_parser("group-commit", help="group commit against one per request")
+    commit.add_argument("--rounds", type=_count, default=3)
+    commit.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn")
+    overhead = commands.add_parser("overhead", help="what the guard costs a trivial app")
+    overhead.add_argument("--rounds", type=_count, default=5)
+    overhead.add_argument("--seconds", type=_positive, default=3.0, help="length of each turn")
+    for command in (commit, overhead):
+        command.add_argument("--out", type=Path, default=Path("stress-results"))
+    return top
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one scenario; return the exit status: 0, or 1 where a bar was missed.
+
+    Where it can't be run there is one line on stderr and the status 2.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        status: int = import_module(_SCENARIOS[options.command]).run(options)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (ServerError, GuardError, OSError) as error:
+        print(f"stress: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

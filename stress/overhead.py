@@ -1,0 +1,111 @@
+"""What the guard costs an admitted request: a trivial app's throughput with and without it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from stress import report
+from stress.ratios import ratios
+from stress.report import Report
+from stress.server import Server
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from stress.load import Target
+
+LEAST: Final = 0.95
+CLIENTS: Final = 4
+THREADS: Final = 8
+_HTTP_OK = 200
+_APPS: Final = ("plain", "guarded")
+
+
+def run(options: Namespace) -> int:
+    """Run the rounds, print and write the report; return 1 where the bar was missed.
+
+    Args:
+        options: ``rounds``, ``seconds``, ``out``.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in _APPS}
+    with tempfile.TemporaryDirectory(prefix="guard-stress-") as folder, ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(_server(Path(folder) / f"{name}.log", name)) for name in _APPS
+        }
+        for server in servers.values():
+            measure(server.target, min(1.0, options.seconds))
+        for number in range(options.rounds):
+            # Who is first changes, so a drift of the machine favours neither.
+            for name in _APPS if number % 2 == 0 else reversed(_APPS):
+                rates[name].append(measure(servers[name].target, options.seconds))
+                print(f"{name}: {rates[name][-1]:.0f} requests/s", flush=True)
+    verdict = ratios(rates["guarded"], rates["plain"]).verdict("throughput with / without", LEAST)
+    facts = {f"{name}, requests/s": [round(rate) for rate in rates[name]] for name in _APPS}
+    told = Report("What the guard costs a trivial app", verdicts=[verdict], facts=facts)
+    print(told.text())
+    report.write(told, {}, options.out, "overhead")
+    return 0 if told.met else 1
+
+
+def _server(log: Path, name: str) -> Server:
+    command = (
+        "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS),
+        "--keep-alive", "60", "--no-control-socket", f"stress.trivial_app:{name}()",
+    )  # fmt: skip
+    environ = {"GUARD_DATABASE_URL": "", "GUARD_WORKERS": "1", "GUARD_THREADS": str(THREADS)}
+    return Server(log, environ, command, ready_path="/")
+
+
+def measure(target: Target, seconds: float) -> float:
+    """Return the requests per second that a few keep-alive clients in another process get.
+
+    Raises:
+        OSError: an answer was not the app's.
+    """
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_clients, args=(theirs, target, seconds))
+    process.start()
+    theirs.close()
+    with closing(mine):
+        try:
+            found = mine.recv()
+        except EOFError as error:
+            raise OSError("the clients failed") from error
+        finally:
+            process.join()
+    return float(found)
+
+
+def _clients(pipe: multiprocessing.connection.Connection, target: Target, seconds: float) -> None:
+    from threading import Thread
+
+    counts: list[int] = []
+    until = monotonic() + seconds
+
+    def client() -> None:
+        count = 0
+        with closing(HTTPConnection(target.host, target.port, timeout=10.0)) as connection:
+            while monotonic() < until:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != _HTTP_OK:
+                    return
+                count += 1
+        counts.append(count)
+
+    started = [Thread(target=client) for _ in range(CLIENTS)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    if len(counts) == CLIENTS:
+        pipe.send(sum(counts) / seconds)
+    pipe.close()

@@ -1,0 +1,168 @@
+"""Twice and five times the capacity, with the guard on and off in turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isnan
+from typing import TYPE_CHECKING, Final
+
+from stress import report
+from stress.arrivals import constant
+from stress.fill import fill
+from stress.report import Report, Verdict
+from stress.result import summarise
+from stress.scenario import place, replay
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from stress.load import Target
+    from stress.result import Run, Summary
+    from stress.scenario import Place
+
+KEPT: Final = 0.98
+"""At the capacity this share of what is offered is answered right and in time."""
+FACTORS: Final = (2, 5)
+GOODPUT_LEAST: Final = 0.9
+P99_MS: Final = 500.0
+
+_FIRST_RATE: Final = 50.0
+_STEP: Final = 1.5
+_BISECTIONS: Final = 3
+_RATE_MAX: Final = 5000.0
+_PROBE_S: Final = 5.0
+_BOTH: Final = (("guarded", True), ("unguarded", False))
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is known so far; an interrupted scenario tells this much.
+
+    Attributes:
+        rate: users per second at the capacity; 0 where it was not found.
+        capacity: requests per second there that need the database, right and in time.
+        probes: one line per step of the search for it.
+        runs: the overloaded runs by label.
+        summaries: the same, summarised.
+        interrupted: Ctrl-C came.
+    """
+
+    rate: float = 0.0
+    capacity: float = 0.0
+    probes: list[str] = field(default_factory=list)
+    runs: dict[str, Run] = field(default_factory=dict)
+    summaries: dict[str, Summary] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+def run(options: Namespace) -> int:
+    """Run the scenario, print and write its report; return 1 where a bar was missed.
+
+    Args:
+        options: ``backend``, ``rows``, ``seconds``, ``seed``, ``out``.
+    """
+    findings = Findings()
+    with place(options.backend) as where:
+        try:
+            fill(where.url, options.rows)
+            _search_capacity(where, options, findings)
+            if findings.capacity:
+                _overload(where, options, findings)
+        except KeyboardInterrupt:
+            findings.interrupted = True
+    told = Report(
+        f"Overload on {options.backend}, {options.rows} warriors, seed {options.seed}",
+        findings.summaries,
+        verdicts(findings),
+        {"capacity, users/s": round(findings.rate), **_facts(findings)},
+        findings.probes,
+    )
+    print(told.text())
+    for path in report.write(told, findings.runs, options.out, f"overload-{options.backend}"):
+        print(f"written: {path}")
+    return 0 if told.met else 1
+
+
+def _search_capacity(where: Place, options: Namespace, findings: Findings) -> None:
+    with where.server("capacity", guarded=True) as server:
+        replay(server.target, constant(_FIRST_RATE, 2.0), options.seed)
+        rate, failed = _FIRST_RATE, 0.0
+        while not failed and rate <= _RATE_MAX:
+            if _holds(server.target, rate, options, findings):
+                rate *= _STEP
+            else:
+                failed = rate
+        for _ in range(_BISECTIONS if failed and findings.rate else 0):
+            middle = (findings.rate + failed) / 2
+            if not _holds(server.target, middle, options, findings):
+                failed = middle
+
+
+def _holds(target: Target, rate: float, options: Namespace, findings: Findings) -> bool:
+    seconds = min(_PROBE_S, options.seconds)
+    seed = options.seed + len(findings.probes)
+    summary = summarise(replay(target, constant(rate, seconds), seed))
+    if summary.interrupted:
+        raise KeyboardInterrupt
+    share = summary.goodput_per_s / max(summary.offered_per_s, 1e-9)
+    holds = share >= KEPT and not summary.void
+    findings.probes.append(
+        f"{rate:6.0f} users/s: {summary.offered_per_s:6.0f} requests/s offered, "
+        f"{share:6.1%} right within 1 s {summary.void}"
+    )
+    print(findings.probes[-1], flush=True)
+    if holds:
+        findings.rate, findings.capacity = rate, summary.goodput_per_s
+    return holds
+
+
+def _overload(where: Place, options: Namespace, findings: Findings) -> None:
+    for factor in FACTORS:
+        for label, guarded in _BOTH:
+            name = f"{label} {factor}x"
+            with where.server(name.replace(" ", "-"), guarded=guarded) as server:
+                plan = constant(findings.rate * factor, options.seconds)
+                found = replay(server.target, plan, options.seed + factor)
+            findings.runs[name] = found
+            findings.summaries[name] = summarise(found)
+            print(f"{name}: {findings.summaries[name].goodput_per_s:.0f}/s", flush=True)
+            if found.interrupted:
+                raise KeyboardInterrupt
+
+
+def verdicts(findings: Findings) -> list[Verdict]:
+    """Return the bars; those that were not tried count as missed."""
+    found = f"{findings.rate:.0f} users/s, {findings.capacity:.0f} requests/s"
+    bars = [Verdict("the capacity was found", found, findings.capacity > 0)]
+    for factor in FACTORS:
+        summary = findings.summaries.get(f"guarded {factor}x")
+        if summary is None:
+            bars.append(Verdict(f"{factor}x of it", "not run", met=False))
+            continue
+        share = summary.goodput_per_s / findings.capacity
+        p99 = summary.total.latency.p99
+        bars += [
+            Verdict(f"{factor}x: sent on time", summary.void or "yes", not summary.void),
+            Verdict(
+                f"{factor}x: goodput >= {GOODPUT_LEAST:.0%} of capacity",
+                f"{share:.1%}",
+                share >= GOODPUT_LEAST,
+            ),
+            Verdict(
+                f"{factor}x: p99 of the admitted < {P99_MS:g} ms",
+                f"{p99:.0f} ms",
+                not isnan(p99) and p99 < P99_MS,
+            ),
+        ]
+    if findings.interrupted:
+        bars.append(Verdict("the scenario ran to its end", "interrupted", met=False))
+    return bars
+
+
+def _facts(findings: Findings) -> dict[str, str]:
+    return {
+        f"{name}, goodput of capacity": f"{one.goodput_per_s / findings.capacity:.1%}, "
+        f"p99 of the admitted {one.total.latency.p99:.0f} ms, "
+        f"refusals p50 {one.total.refusal.p50:.1f} ms, p99 {one.total.refusal.p99:.1f} ms"
+        for name, one in findings.summaries.items()
+    }

@@ -1,0 +1,192 @@
+"""The real service in a process tree of its own: started, watched, stopped, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+import service
+
+from stress.load import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HOST = "127.0.0.1"
+ROOT = Path(service.__file__).resolve().parent.parent
+SERVICE = ("-m", "gunicorn", "-c", "gunicorn_config.py", "service:create_app()")
+TROUBLES = ("WORKER TIMEOUT", "SIGKILL", "Traceback")
+"""Words that gunicorn's log must not have."""
+
+_READY_S, _STOP_S, _TICK_S = 60.0, 20.0, 0.05
+_SAMPLE_S = 1.0
+_LOG_TAIL = 2000
+_HTTP_OK = 200
+
+
+class ServerError(Exception):
+    """The service did not start; the message has the end of its log."""
+
+
+class Server:
+    """A gunicorn, with the threads and processes below it. Use as a context manager.
+
+    Not thread-safe. Leaving the block stops it by SIGTERM, and by SIGKILL where that takes
+    more than 20 s.
+
+    Args:
+        log: the file that takes its output.
+        environ: what its environment has beyond ours, without our own ``GUARD_*``.
+        command: arguments to the Python interpreter.
+        ready_path: the path that answers 200 once it is open; "/" for any answer's sake.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        environ: Mapping[str, str],
+        command: Sequence[str] = SERVICE,
+        ready_path: str = "/readyz",
+    ) -> None:
+        self.target = Target(HOST, free_port())
+        self.peak_bytes = 0
+        self._log = log
+        self._command = command
+        self._ready_path = ready_path
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("GUARD_")},
+            "PORT": str(self.target.port),
+            "GUARD_ADMIN_BIND": f"{HOST}:{free_port()}",
+            "PYTHONUNBUFFERED": "1",
+            **environ,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = Event()
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it is ready, at most 60 s.
+
+        Raises:
+            ServerError: it ended, or is not ready yet.
+        """
+        with self._log.open("ab") as log:
+            # A session of its own: Ctrl-C is ours, and one signal reaches the whole tree.
+            self._process = subprocess.Popen(
+                [sys.executable, *self._command],
+                cwd=ROOT,
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_ready(self._process)
+        except BaseException:
+            self.stop()
+            raise
+        Thread(target=self._watch_memory, args=(self._process.pid,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it in order. Idempotent."""
+        self._ended.set()
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End every process of the tree by SIGKILL, as a power cut would. Idempotent."""
+        self._ended.set()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def log_text(self) -> str:
+        """Return everything that it logged."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def troubles(self) -> list[str]:
+        """Return the lines of the log that tell of a killed or timed-out worker or an error."""
+        return [
+            line for line in self.log_text().splitlines() if any(word in line for word in TROUBLES)
+        ]
+
+    def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
+        until = monotonic() + _READY_S
+        while monotonic() < until:
+            if process.poll() is not None:
+                raise ServerError(f"it ended with status {process.returncode}:\n{self._tail()}")
+            if _answers(self.target, self._ready_path):
+                return
+            self._ended.wait(_TICK_S)
+        raise ServerError(f"it is not ready after {_READY_S:.0f} s:\n{self._tail()}")
+
+    def _tail(self) -> str:
+        return self.log_text()[-_LOG_TAIL:]
+
+    def _watch_memory(self, pid: int) -> None:
+        while True:
+            self.peak_bytes = max(self.peak_bytes, sum(map(_memory_bytes, tree(pid))))
+            if self._ended.wait(_SAMPLE_S):
+                return
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody has at this moment."""
+    with closing(socket.socket()) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(target: Target, path: str) -> bool:
+    connection = HTTPConnection(target.host, target.port, timeout=2.0)
+    with closing(connection):
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == _HTTP_OK
+        except (OSError, HTTPException):
+            return False
+
+
+def tree(pid: int) -> list[int]:
+    """Return a process and its descendants (Linux), or nothing where it has gone."""
+    found: list[int] = []
+    left = [pid]
+    while left:
+        one = left.pop()
+        with suppress(OSError):
+            for children in Path(f"/proc/{one}/task").glob("*/children"):
+                left.extend(map(int, children.read_text().split()))
+            found.append(one)
+    return found
+
+
+def _memory_bytes(pid: int) -> int:
+    # A page that n processes share counts 1/n in each.
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

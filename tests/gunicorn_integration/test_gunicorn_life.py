@@ -1,0 +1,182 @@
+"""Kills, reloads, upgrades and the end."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from gunicorn_process import Gunicorn, get, gunicorn, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.process
+
+COUNTER = "guard_http_responses_total"
+
+
+def holding(running: Gunicorn, requests: int) -> list[threading.Thread]:
+    """Occupy request threads until the file ``release`` is there."""
+
+    def hold() -> None:
+        try:
+            get(running.port, "/hold")
+        except (OSError, http.client.HTTPException):
+            return
+
+    threads = [threading.Thread(target=hold) for _ in range(requests)]
+    for thread in threads:
+        thread.start()
+    running.until(lambda: len(list(running.folder.glob("held-*"))) >= requests, "all are held")
+    return threads
+
+
+def joined(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "term", "int", "quit"])
+def test_ends_in_order_with_status_0(tmp_path: Path, how: str) -> None:
+    with gunicorn(tmp_path) as running:
+        running.wait_ready()
+        pid = get(running.port, "/x")[1]
+        if how == "ctrl-c":
+            running.interrupt_group()
+        else:
+            running.signal(getattr(signal, f"SIG{how.upper()}"))
+        assert running.wait() == 0, running.output
+    assert "Traceback" not in running.output
+    assert running.notes == [f"{pid} drain", f"{pid} exit"]
+
+
+def test_ctrl_c_ends_although_a_request_never_does(tmp_path: Path) -> None:
+    with gunicorn(tmp_path) as running:
+        running.wait_ready()
+        threads = holding(running, 2)
+        running.interrupt_group()
+        assert running.wait() == 0, running.output
+        joined(threads)
+    assert [line.split()[1] for line in running.notes] == ["drain", "exit"]
+    assert "SIGKILL" not in running.output
+
+
+def test_term_lets_running_requests_end_first(tmp_path: Path) -> None:
+    with gunicorn(tmp_path) as running:
+        running.wait_ready()
+        threads = holding(running, 2)
+        running.signal(signal.SIGTERM)
+        running.until(lambda: running.notes, "the drain")
+        (tmp_path / "release").touch()
+        assert running.wait() == 0
+        joined(threads)
+    assert [line.split()[1] for line in running.notes] == ["drain", "held", "held", "exit"]
+
+
+def test_ctrl_c_cuts_a_graceful_end_short(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, GUARD_DEADLINE="60s") as running:
+        running.wait_ready()
+        threads = holding(running, 1)
+        running.signal(signal.SIGTERM)
+        running.until(lambda: running.notes, "the drain")
+        running.interrupt_group()
+        assert running.wait() == 0
+        joined(threads)
+    assert [line.split()[1] for line in running.notes] == ["drain", "exit"]
+    assert "SIGKILL" not in running.output
+
+
+def test_scrapes_while_every_thread_is_busy(tmp_path: Path) -> None:
+    with gunicorn(tmp_path) as running:
+        running.wait_ready()
+        threads = holding(running, 4)
+        with pytest.raises(TimeoutError):
+            get(running.port, "/x", timeout_s=0.2)
+        for _ in range(20):
+            assert get(running.admin_port, "/metrics", timeout_s=2.0)[0] == 200
+        (tmp_path / "release").touch()
+        joined(threads)
+
+
+def test_counters_survive_kills_and_a_reload(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, GUARD_WORKERS="3") as running:
+        running.wait_ready(3)
+        seen = [0.0]
+        stop = threading.Event()
+
+        def scrape() -> None:
+            while not stop.wait(0.01):
+                seen.append(running.metric(COUNTER))
+
+        scraper = threading.Thread(target=scrape)
+        scraper.start()
+        asked = 0
+        for _ in range(3):
+            for _ in range(10):
+                get(running.port, "/x")
+                asked += 1
+            victim = min(running.pids())
+            os.kill(victim, signal.SIGKILL)
+            running.until(lambda v=victim: v not in running.pids(), "the row is freed")
+            running.wait_ready(3)
+        before = running.pids()
+        running.signal(signal.SIGHUP)
+        running.until(lambda: len(running.pids()) == 3 and not running.pids() & before, "a reload")
+        for _ in range(5):
+            get(running.port, "/x")
+            asked += 1
+        stop.set()
+        scraper.join()
+        assert running.metric(COUNTER) == asked
+        assert seen == sorted(seen)
+        assert max(seen) <= asked
+
+
+def test_a_reload_with_bad_settings_keeps_the_old_ones(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("GUARD_MODE=shadow\n")
+    with gunicorn(tmp_path, GUARD_CONFIG_FILE=str(file)) as running:
+        running.wait_ready()
+        before = running.pids()
+        file.write_text("GUARD_MODE=nonsense\nGUARD_ADMIN_BIND=off\n")
+        running.signal(signal.SIGHUP)
+        running.until(lambda: running.pids() and not running.pids() & before, "a reload")
+        assert "guard: GUARD_MODE='nonsense'" in running.output
+        assert "keeps the settings" in running.output
+        assert running.process.poll() is None
+
+
+def test_an_upgrade_keeps_the_admin_address(tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    with gunicorn(tmp_path, "-p", str(pidfile)) as running:
+        running.wait_ready()
+        old = running.pids()
+        get(running.port, "/x")
+        running.signal(signal.SIGUSR2)
+        new_pidfile = tmp_path / "pid.2"
+        running.until(new_pidfile.exists, "a new arbiter")
+        new_arbiter = int(new_pidfile.read_text())
+        running.until(lambda: running.output.count("Booting worker") == 2, "a new worker")
+        # The old one still answers.
+        assert running.pids() == old
+        running.signal(signal.SIGTERM)
+        assert running.process.wait(20) == 0
+        try:
+            running.until(lambda: running.pids() and not running.pids() & old, "taken over")
+            assert running.readiness()["ready"]
+            assert get(running.port, "/x")[0] == 200
+        finally:
+            os.kill(new_arbiter, signal.SIGTERM)
+        until(lambda: not _alive(new_arbiter), "the new arbiter ends")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

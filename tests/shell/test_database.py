@@ -1,0 +1,335 @@
+import pytest
+
+from guard.backends.base import Insert
+from guard.breaker import LaneBreaker
+from guard.controller import Controller, Rules
+from guard.core.admission import Limits
+from guard.core.breaker import BreakerRules
+from guard.core.vocabulary import BreakerPhase, Lane, Mode, Outcome, Policy, Reason
+from guard.database import Database
+from guard.errors import BackendBusy, BackendClosed, BackendFailed, Shed, StatementTimeout
+from guard.request import CURRENT
+from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
+
+# A tiny budget: the only real wait in here is four times as long.
+LIMITS = Limits(Policy.PREDICTIVE, permits_max=2, waiters_max=9, wait_budget_s=0.001)
+ITEMS = Insert("items", ("id",))
+
+
+class Gate:
+    """A breaker that writes down what it hears."""
+
+    def __init__(self):
+        self.generation = 3
+        self.open = False
+        self.heard = []
+
+    def admits(self):
+        return not self.open
+
+    def record(self, outcome, generation):
+        self.heard.append((outcome, generation))
+
+    def remaining_s(self):
+        return 0.0
+
+
+class World:
+    """A database with its parts at hand; ``slots`` is what the controller believes."""
+
+    def __init__(self, *, pool_size=2, slots=2, mode=Mode.ENFORCE, breaker=None):
+        self.clock = FakeClock()
+        self.slots = slots
+        self.gate = breaker or Gate()
+        self.backend = MemoryBackend(pool_size, clock=self.clock)
+        self.controller = Controller(
+            Rules(lanes=dict.fromkeys(Lane, LIMITS), mode=mode),
+            {lane: lambda: self.slots for lane in Lane},
+            dict.fromkeys(Lane, self.gate),
+            clock=self.clock,
+            draw=lambda: 0.0,
+        )
+        self.database = Database(self.backend, self.controller, "duckdb")
+
+    def load(self, lane=Lane.READ):
+        return self.controller.load(lane)[:2]
+
+    def ask(self):
+        return self.database.read(lambda session: session.execute("SELECT 1"))
+
+
+@pytest.fixture
+def request_of():
+    """Begin a request in this thread and end it after the test."""
+    scopes = []
+
+    def begin(world, lane=Lane.READ):
+        scope = world.controller.scope(lane)
+        scopes.append(scope)
+        CURRENT.set(scope)
+        return scope
+
+    yield begin
+    CURRENT.set(None)
+    for scope in scopes:
+        scope.release()
+
+
+def test_outside_of_a_request_the_permit_is_held_for_the_call():
+    world = World()
+    assert world.database.dialect == "duckdb"
+    assert world.database.read(lambda _: world.load()) == (1, 1)
+    assert world.load() == (0, 0)
+    with pytest.raises(ValueError, match="odd"):
+        world.database.write(lambda _: (_ for _ in ()).throw(ValueError("odd")))
+    assert world.load(Lane.WRITE) == (0, 0)
+
+
+def test_inside_a_request_the_permit_stays_until_its_end(request_of):
+    world = World()
+    scope = request_of(world)
+    world.ask()
+    assert world.load() == (1, 0)
+    assert world.database.read(lambda _: world.load()) == (1, 1)
+    assert world.load() == (1, 0)
+    scope.release()
+    assert world.load() == (0, 0)
+
+
+def test_a_request_holds_one_permit_in_each_lane_that_it_uses(request_of):
+    world = World()
+    scope = request_of(world)
+    world.ask()
+    world.database.insert(ITEMS, (1,))
+    assert (world.load(Lane.READ), world.load(Lane.WRITE)) == ((1, 0), (1, 0))
+    assert world.backend.rows == [(ITEMS, (1,))]
+    scope.release()
+    assert (world.load(Lane.READ), world.load(Lane.WRITE)) == ((0, 0), (0, 0))
+
+
+def test_a_stream_holds_its_connection_over_the_block():
+    world = World()
+    with world.database.stream() as session:
+        assert list(session.rows("SELECT 1")) == []
+        assert world.load() == (1, 1)
+        assert world.backend.signals(Lane.READ).in_use == 1
+    assert world.load() == (0, 0)
+    assert world.gate.heard == [(Outcome.OK, 3)]
+
+
+def test_an_error_in_a_streams_block_gives_everything_back():
+    world = World()
+    with pytest.raises(BackendFailed), world.database.stream():
+        raise BackendFailed("away")
+    assert world.load() == (0, 0)
+    assert world.backend.signals(Lane.READ).in_use == 0
+    assert world.gate.heard == [(Outcome.FAILURE, 3)]
+
+
+@pytest.mark.parametrize("use", ["read", "write", "insert", "stream"])
+def test_a_saturated_lane_sheds_before_anything_is_executed(use):
+    world = World(slots=0)
+
+    def call():
+        if use == "insert":
+            world.database.insert(ITEMS, (1,))
+        elif use == "stream":
+            with world.database.stream():
+                pytest.fail("must not run")
+        else:
+            getattr(world.database, use)(lambda _: pytest.fail("must not run"))
+
+    with pytest.raises(Shed) as caught:
+        call()
+    lane = Lane.READ if use in ("read", "stream") else Lane.WRITE
+    assert (caught.value.lane, caught.value.reason) == (lane, Reason.POOL_SATURATED)
+    assert caught.value.retry_after_s >= 1
+    assert world.load(lane) == (0, 0)
+    assert world.backend.rows == []
+
+
+def test_the_refusal_is_written_into_the_request(request_of):
+    world = World(slots=0)
+    scope = request_of(world)
+    with pytest.raises(Shed) as caught:
+        world.ask()
+    assert scope.reason is Reason.POOL_SATURATED
+    assert scope.retry_after_s == caught.value.retry_after_s
+    assert not scope.executed
+
+
+def test_after_an_execution_the_same_request_is_never_shed(request_of):
+    world = World()
+    scope = request_of(world)
+    world.ask()
+    assert scope.executed
+    world.slots = 0
+    world.gate.open = True
+    assert world.ask() == []
+    assert world.database.write(lambda session: session.execute("DELETE")) == []
+    assert scope.reason is Reason.OK
+
+
+def test_a_unit_that_raised_has_been_executed(request_of):
+    world = World()
+    scope = request_of(world)
+    world.backend.failure = ValueError("odd")
+    with pytest.raises(ValueError, match="odd"):
+        world.ask()
+    assert scope.executed
+    world.backend.failure = None
+    world.slots = 0
+    assert world.ask() == []
+
+
+def test_a_busy_pool_is_told_as_a_refusal_while_nothing_was_executed():
+    world = World(pool_size=0)
+    with pytest.raises(Shed) as caught:
+        world.ask()
+    assert caught.value.reason is Reason.POOL_SATURATED
+    assert isinstance(caught.value.__cause__, BackendBusy)
+    assert world.load() == (0, 0)
+    assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
+
+
+@pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.OFF])
+def test_without_enforcement_a_busy_pool_is_told_as_it_is(mode, request_of):
+    world = World(pool_size=0, mode=mode)
+    # Without enforcement the wait is bounded by the deadline alone.
+    request_of(world).deadline_at_s = world.clock.now_s() + 0.001
+    with pytest.raises(BackendBusy):
+        world.ask()
+    assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
+
+
+def test_a_busy_pool_after_an_execution_is_told_as_it_is(request_of):
+    world = World(pool_size=0)
+    scope = request_of(world)
+    scope.executed = True
+    scope.deadline_at_s = world.clock.now_s() + 0.001
+    with pytest.raises(BackendBusy):
+        world.ask()
+    assert scope.reason is Reason.OK
+
+
+@pytest.mark.parametrize(
+    ("serving", "reason"), [(Reason.OK, Reason.STARTING), (Reason.DRAINING, Reason.DRAINING)]
+)
+def test_a_closed_database_is_told_as_a_refusal(serving, reason):
+    # Off decides nothing, so the closed backend itself is what refuses.
+    world = World(mode=Mode.OFF)
+    world.backend.ready = False
+    world.controller.serving = serving
+    with pytest.raises(Shed) as caught:
+        world.ask()
+    assert caught.value.reason is reason
+    assert isinstance(caught.value.__cause__, BackendClosed)
+    assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
+
+
+def test_a_database_that_closes_after_an_execution_is_told_as_it_is(request_of):
+    world = World()
+    request_of(world)
+    world.ask()
+    world.backend.ready = False
+    with pytest.raises(BackendClosed):
+        world.ask()
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_passed_deadline_sheds_while_nothing_was_executed(mode, request_of):
+    world = World(mode=mode)
+    scope = request_of(world)
+    world.clock.advance(world.controller.rules.deadline_s)
+    with pytest.raises(Shed) as caught:
+        world.ask()
+    assert caught.value.reason is Reason.DEADLINE
+    assert not scope.executed
+
+
+def test_a_deadline_that_passes_after_an_execution_is_a_time_out(request_of):
+    world = World()
+    request_of(world)
+    world.ask()
+    world.clock.advance(world.controller.rules.deadline_s)
+    with pytest.raises(StatementTimeout):
+        world.ask()
+    assert world.load() == (1, 0)
+
+
+def test_shadow_mode_admits_against_its_decision_and_says_so(request_of):
+    world = World(slots=0, mode=Mode.SHADOW)
+    scope = request_of(world)
+    assert world.ask() == []
+    assert (scope.would_shed, scope.reason) == (True, Reason.POOL_SATURATED)
+    world.gate.open = True
+    world.database.insert(ITEMS, (1,))
+    assert scope.reason is Reason.POOL_SATURATED
+
+
+def test_off_decides_nothing(request_of):
+    world = World(slots=0, mode=Mode.OFF)
+    scope = request_of(world)
+    assert world.ask() == []
+    assert (scope.would_shed, scope.reason) == (False, Reason.OK)
+    assert world.load() == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (BackendFailed("away"), Outcome.FAILURE),
+        (StatementTimeout("slow"), Outcome.NEUTRAL),
+        (ValueError("the client's fault"), Outcome.OK),
+    ],
+)
+def test_the_breaker_hears_how_it_ended_with_the_generation_of_the_start(error, outcome):
+    world = World()
+
+    def unit(_session):
+        world.gate.generation = 4
+        raise error
+
+    with pytest.raises(type(error)):
+        world.database.read(unit)
+    world.ask()
+    assert world.gate.heard == [(outcome, 3), (Outcome.OK, 4)]
+
+
+def test_a_lane_without_a_breaker_works():
+    world = World()
+    control = Controller(
+        world.controller.rules, {lane: lambda: 2 for lane in Lane}, clock=world.clock
+    )
+    assert Database(world.backend, control, "duckdb").read(lambda _: 5) == 5
+
+
+def test_an_outage_opens_the_breaker_and_a_probe_ends_it():
+    clock = FakeClock()
+    rules = BreakerRules(min_calls=3)
+    breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, MemoryRecorder())
+    world = World(breaker=breaker)
+    world.backend.failure = BackendFailed("away")
+    for _ in range(3):
+        with pytest.raises(BackendFailed):
+            world.ask()
+    with pytest.raises(Shed) as caught:
+        world.ask()
+    assert caught.value.reason is Reason.BREAKER_OPEN
+    assert caught.value.retry_after_s > breaker.remaining_s()
+    world.backend.failure = None
+    clock.advance(1.0)
+    assert breaker.run_probe_if_due(lambda: world.backend.probe(Lane.READ, 1.0))
+    assert breaker.phase is BreakerPhase.CLOSED
+    assert world.ask() == []
+
+
+def test_saturation_never_opens_the_breaker():
+    breaker = LaneBreaker(
+        Lane.READ, BreakerRules(min_calls=1), FakeClock(), lambda: 0.0, MemoryRecorder()
+    )
+    world = World(pool_size=0, breaker=breaker)
+    for _ in range(5):
+        with pytest.raises(Shed):
+            world.ask()
+    assert breaker.phase is BreakerPhase.CLOSED

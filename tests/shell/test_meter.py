@@ -1,0 +1,66 @@
+from guard import metrics
+from guard.controller import Controller, Rules
+from guard.core.admission import Limits
+from guard.core.vocabulary import Lane, Outcome, Policy
+from guard.meter import PoolMeter
+from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
+
+LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)
+
+
+def tell_everything(meter):
+    meter.acquired(Lane.READ, 0.02, got=True)
+    meter.acquired(Lane.READ, 0.4, got=False)
+    meter.released(Lane.WRITE, 0.3, Outcome.OK)
+    meter.queried(Lane.READ, 0.01, Outcome.FAILURE)
+    meter.failed(Lane.WRITE, "timeout")
+    meter.batched(17)
+    meter.lock_waited(Lane.WRITE, 0.05)
+    meter.locks_sampled(Lane.WRITE, 3, 1.5, 0.6)
+
+
+def test_everything_is_recorded_also_before_there_is_a_controller():
+    recorder = MemoryRecorder()
+    tell_everything(PoolMeter(recorder))
+    assert recorder.value(metrics.ACQUIRE_WAIT, ("read", "ok")) == 0.02
+    assert recorder.value(metrics.ACQUIRE_WAIT, ("read", "timeout")) == 0.4
+    assert recorder.value(metrics.POOL_USE, ("write", "ok")) == 0.3
+    assert recorder.value(metrics.QUERY_DURATION, ("read", "failure")) == 0.01
+    assert recorder.value(metrics.DB_ERRORS, ("write", "timeout")) == 1
+    assert (recorder.value(metrics.BATCH_SIZE), recorder.count(metrics.BATCH_SIZE)) == (17, 1)
+    assert recorder.value(metrics.LOCK_WAIT, ("write",)) == 0.05
+    assert recorder.value(metrics.LOCK_WAITERS, ("write",)) == 3
+    assert recorder.value(metrics.LOCK_WAIT_OLDEST, ("write",)) == 1.5
+    assert recorder.value(metrics.LOCK_WAITED_TOTAL, ("write",)) == 0.6
+
+
+def test_only_known_label_sets_are_used():
+    recorder = MemoryRecorder()
+    before = len(list(recorder.collect()))
+    tell_everything(PoolMeter(recorder))
+    for kind in metrics.ERROR_KINDS:
+        PoolMeter(recorder).failed(Lane.READ, kind)
+    assert len(list(recorder.collect())) == before
+
+
+def test_the_controller_learns_from_waits_and_holds():
+    clock = FakeClock()
+    meter = PoolMeter(MemoryRecorder())
+    control = Controller(
+        Rules(lanes=dict.fromkeys(Lane, LIMITS)), {lane: lambda: 2 for lane in Lane}, clock=clock
+    )
+    meter.controller = control
+    guess_s = control.load(Lane.READ).hold_s
+    for _ in range(50):
+        meter.released(Lane.READ, 2.0, Outcome.OK)
+    assert guess_s < control.load(Lane.READ).hold_s <= 2.0
+    assert control.load(Lane.WRITE).hold_s == guess_s
+
+
+def test_a_backend_tells_it_what_it_did():
+    recorder = MemoryRecorder()
+    backend = MemoryBackend(1, observer=PoolMeter(recorder), clock=FakeClock())
+    backend.read(lambda session: session.execute("SELECT 1"))
+    assert recorder.count(metrics.ACQUIRE_WAIT, ("read", "ok")) == 1
+    assert recorder.count(metrics.QUERY_DURATION, ("read", "ok")) == 1
+    assert recorder.count(metrics.POOL_USE, ("read", "ok")) == 1

@@ -1,0 +1,188 @@
+import threading
+
+import pytest
+
+from guard import metrics
+from guard.backends.base import PoolSignals
+from guard.breaker import LaneBreaker
+from guard.controller import Controller, Rules
+from guard.core.admission import Limits
+from guard.core.breaker import BreakerRules
+from guard.core.vocabulary import BreakerPhase, Lane, Outcome, Policy
+from guard.errors import BackendFailed
+from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
+from guard.watcher import Watcher
+
+LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)
+
+
+class World:
+    """A watcher with its parts at hand; stopped at the end of a ``with`` block."""
+
+    def __init__(self, *, pool_size=2, backend=True, recorder=None, breakers=None):
+        self.clock = FakeClock()
+        self.recorder = recorder or MemoryRecorder()
+        self.backend = MemoryBackend(pool_size) if backend else None
+        self.ready = True
+        self.controller = Controller(
+            Rules(lanes=dict.fromkeys(Lane, LIMITS)),
+            {lane: lambda: 2 for lane in Lane},
+            clock=self.clock,
+        )
+        self.watcher = Watcher(
+            self.controller, self.backend, self.recorder, breakers or {},
+            ready=lambda: self.ready, probe_timeout_s=0.5,
+        )  # fmt: skip
+
+    def __enter__(self):
+        self.watcher.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.watcher.stop(20.0)
+
+    def gauge(self, metric, *labels):
+        return self.recorder.value(metric, labels)
+
+
+class Beating(MemoryRecorder):
+    """A recorder with a heartbeat, like the board's; may be told to fail."""
+
+    def __init__(self):
+        super().__init__()
+        self.beats = []
+        self.failing = False
+        self.failed, self.beaten_after = threading.Event(), threading.Event()
+
+    def heartbeat(self, now_s):
+        if self.failing:
+            self.failed.set()
+            raise ValueError("no board")
+        self.beats.append(now_s)
+        if self.failed.is_set():
+            self.beaten_after.set()
+
+
+class Breaker:
+    """A breaker whose probe is always due; raises the first time."""
+
+    def __init__(self):
+        self.asked = 0
+        self.again = threading.Event()
+
+    def run_probe_if_due(self, _probe):
+        self.asked += 1
+        if self.asked == 1:
+            raise ValueError("broken")
+        self.again.set()
+        return True
+
+
+def test_the_gauges_of_a_worker():
+    world = World()
+    _, permit = world.controller.admit(world.controller.scope(Lane.READ), Lane.READ)
+    with world.backend.stream():
+        world.watcher.publish(0.2)
+    assert world.gauge(metrics.WORKER_READY) == 1
+    assert world.gauge(metrics.INFLIGHT, "read") == 1
+    assert world.gauge(metrics.LIMIT, "write") == 6
+    assert world.gauge(metrics.POOL_CONNECTIONS, "read", "in_use") == 1
+    assert world.gauge(metrics.POOL_CONNECTIONS, "read", "idle") == 1
+    assert world.gauge(metrics.POOL_MAX, "read") == 2
+    assert world.gauge(metrics.POOL_WAITERS, "read") == 0
+    assert world.gauge(metrics.POOL_SATURATED, "read") == 0
+    permit.release()
+    world.ready = False
+    world.watcher.publish(0.2)
+    assert world.gauge(metrics.WORKER_READY) == 0
+    assert world.gauge(metrics.INFLIGHT, "read") == 0
+    assert world.gauge(metrics.POOL_CONNECTIONS, "read", "in_use") == 0
+
+
+def test_the_time_without_an_idle_connection_adds_up():
+    world = World(pool_size=1)
+    with world.backend.stream():
+        world.watcher.publish(0.25)
+        world.watcher.publish(0.5)
+    world.watcher.publish(5.0)
+    assert world.gauge(metrics.POOL_SATURATED, "read") == 0.75
+    assert world.gauge(metrics.POOL_SATURATED, "write") == 0
+
+
+def test_waiters_of_both_lanes_are_the_queue(monkeypatch):
+    world = World()
+    signals = {Lane.READ: PoolSignals(2, 3, 5, 4, 2), Lane.WRITE: PoolSignals(1, 1, 1, 3, 128)}
+    monkeypatch.setattr(world.backend, "signals", signals.get)
+    world.watcher.publish(0.2)
+    assert world.gauge(metrics.QUEUE_DEPTH, "admission") == 7
+    assert world.gauge(metrics.QUEUE_DEPTH, "writer") == 3
+    assert world.gauge(metrics.POOL_WAITERS, "read") == 4
+    assert world.gauge(metrics.POOL_CONNECTIONS, "read", "in_use") == 2
+    assert world.gauge(metrics.POOL_CONNECTIONS, "read", "idle") == 0
+
+
+def test_without_a_database_only_the_lanes_are_told():
+    breaker = Breaker()
+    with World(backend=False, breakers={Lane.READ: breaker}) as world:
+        assert world.gauge(metrics.LIMIT, "read") == 6
+        assert world.gauge(metrics.POOL_MAX, "read") == 0
+        assert world.gauge(metrics.WORKER_READY) == 1
+    assert breaker.asked == 0
+
+
+def test_it_publishes_at_once_and_a_stopped_worker_is_not_ready():
+    recorder = Beating()
+    with World(recorder=recorder) as world:
+        assert world.gauge(metrics.WORKER_READY) == 1
+        assert recorder.beats[0] == world.clock.now_s()
+    assert world.gauge(metrics.WORKER_READY) == 0
+    world.watcher.stop()
+
+
+def test_a_watcher_that_never_started_can_be_stopped():
+    World().watcher.stop()
+
+
+def test_a_broken_gauge_does_not_end_the_watch(caplog):
+    recorder = Beating()
+    with World(recorder=recorder):
+        recorder.failing = True
+        assert recorder.failed.wait(20)
+        recorder.failing = False
+        assert recorder.beaten_after.wait(20)
+    assert "the gauges could not be published" in caplog.text
+
+
+def test_a_broken_breaker_does_not_end_its_probes(caplog):
+    breaker = Breaker()
+    with World(breakers={Lane.WRITE: breaker}):
+        assert breaker.again.wait(20)
+    assert "the write lane's probe could not be run" in caplog.text
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_it_probes_an_open_breaker_until_the_database_is_back(lane):
+    clock, changed = FakeClock(), threading.Event()
+    breaker = LaneBreaker(
+        lane, BreakerRules(min_calls=1, open_max_s=1.0), clock, lambda: 0.0, MemoryRecorder()
+    )
+    breaker.record(Outcome.FAILURE, breaker.generation)
+    clock.advance(1.0)
+    world = World(breakers={lane: breaker})
+    probe = world.backend.probe
+
+    def watched(asked, timeout_s):
+        assert (asked, timeout_s) == (lane, 0.5)
+        changed.set()
+        probe(asked, timeout_s)
+
+    world.backend.probe = watched
+    world.backend.failure = BackendFailed("away")
+    with world:
+        assert changed.wait(20)
+        world.backend.failure = None
+        while breaker.phase is not BreakerPhase.CLOSED:
+            clock.advance(1.0)
+            changed.clear()
+            changed.wait(0.2)
+    assert breaker.admits()
