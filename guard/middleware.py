@@ -82,7 +82,7 @@ class Guard:
         """Answer the request; see PEP 3333."""
         started_s = self._controller.clock.now_s()
         age_s = self._age_s(environ)
-        if age_s > 0.0:
+        if self._age_s is not no_age:
             self._recorder.observe(metrics.QUEUE_WAIT, ("kernel",), age_s)
         lane = self._lane_of(environ)
         scope = self._controller.scope(lane, age_s)
@@ -128,7 +128,7 @@ class Guard:
         route = environ.get(ROUTE_KEY, "(unmatched)")
         lane = scope.lane or lane_of_method(environ)
         reason = scope.reason
-        if reason.sheds and not exchange.status.startswith("503"):
+        if reason.sheds and not scope.would_shed and not exchange.status.startswith("503"):
             reason = Reason.OK  # the application caught the refusal and answered otherwise
         record.add(metrics.HTTP_RESPONSES, (method, route, exchange.status[:3]))
         if scope.would_shed:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guard.errors import GuardError
-
 from stress.scenario import BACKENDS
 from stress.server import ServerError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from service.migrations import migrate
-
 from stress import search_scale
 from stress.verify import open_database
 

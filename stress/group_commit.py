@@ -17,7 +17,6 @@ from guard.board import Board
 from guard.clock import MonotonicClock
 from guard.meter import PoolMeter
 from service.warrior import search_text
-
 from stress import report
 from stress.ratios import ratios
 from stress.report import Report

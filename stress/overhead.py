@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LEAST: Final = 0.95
 CLIENTS: Final = 4
-THREADS: Final = 8
+THREADS: Final = 10
 _HTTP_OK = 200
 _APPS: Final = ("plain", "guarded")
 

@@ -160,9 +160,15 @@ def verdicts(findings: Findings) -> list[Verdict]:
 
 
 def _facts(findings: Findings) -> dict[str, str]:
-    return {
-        f"{name}, goodput of capacity": f"{one.goodput_per_s / findings.capacity:.1%}, "
-        f"p99 of the admitted {one.total.latency.p99:.0f} ms, "
-        f"refusals p50 {one.total.refusal.p50:.1f} ms, p99 {one.total.refusal.p99:.1f} ms"
-        for name, one in findings.summaries.items()
-    }
+    return {name: _told(one, findings.capacity) for name, one in findings.summaries.items()}
+
+
+def _told(one: Summary, capacity: float) -> str:
+    text = (
+        f"goodput {one.goodput_per_s / capacity:.1%} of capacity, "
+        f"p99 of the admitted {one.total.latency.p99:.0f} ms"
+    )
+    refusal = one.total.refusal
+    if not refusal.count:
+        return text
+    return text + f", refusals p50 {refusal.p50:.1f} ms, p99 {refusal.p99:.1f} ms"

@@ -123,8 +123,8 @@ def _number(value: float) -> str:
 
 
 def _counted(one: KindSummary) -> str:
-    counts = {**one.statuses, **one.failures}
-    text = " ".join(f"{name}:{count}" for name, count in counts.items())
+    counts = [*one.statuses.items(), *one.failures.items()]
+    text = " ".join(f"{name}:{count}" for name, count in counts)
     if one.reasons:
         text += " (" + " ".join(f"{name}:{count}" for name, count in one.reasons.items()) + ")"
     if one.wrong_status:

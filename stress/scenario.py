@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.demo_postgres import demo_server
-
 from stress.arrivals import length_s, schedule
 from stress.load import generate, users
 from stress.server import Server
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from service.demo_postgres import DemoServer
-
     from stress.arrivals import Stage
     from stress.load import Target
     from stress.result import Run

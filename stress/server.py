@@ -15,7 +15,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import service
-
 from stress.load import Target
 
 if TYPE_CHECKING:

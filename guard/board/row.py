@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ROUTES_MAX: Final = 100
 """Most values of a label named ``route``; further ones are counted as ``(other)``."""
+ROUTE_BYTES_MAX: Final = 128
+"""Longest such value in UTF-8; a longer one is counted as ``(other)``."""
 
 log = logging.getLogger("guard.board")
 
@@ -126,12 +128,18 @@ class WorkerRow:
             tell = self._table.full and not self._told
             self._told = self._told or tell
         if tell:
-            log.warning("the board has no room for %s%r: counted as %s", metric.name, clean, OTHER)
+            log.warning(
+                "the board has no room for more label sets of %s (or theirs are too long): from "
+                "now on such are counted as %s, or not at all where a metric's labels are fixed",
+                metric.name, OTHER,
+            )  # fmt: skip
         return offset
 
     def _bounded(self, route: str) -> str:
         if route in self._routes or route == OTHER:
             return route
+        if len(route.encode()) > ROUTE_BYTES_MAX:
+            return OTHER
         # Once the host has all of them no look at the other rows can add one.
         more = len(self._host_routes) < ROUTES_MAX
         host = self._routes_of_host() if more else set()

@@ -1,9 +1,10 @@
 """When a lane's database counts as failing, and how it is tried again.
 
 Rules. Outcomes of the last ``window_s`` are counted in ten buckets; the bucket under way counts
-as whole, so the window reaches back 0.9 to 1 ``window_s``. ``NEUTRAL`` counts in nothing. The
-breaker opens once the window holds ``min_calls`` outcomes and failures are ``failure_ratio`` of
-them. While it is open nothing is sent to the database but one probe at a time, which no user's
+as whole, so the window reaches back 0.9 to 1 ``window_s``. ``NEUTRAL`` counts in nothing. A
+failure opens the breaker once the window holds ``min_calls`` outcomes and failures are
+``failure_ratio`` of them; an OK never does, whatever the ratio, for the newest news is good.
+While it is open nothing is sent to the database but one probe at a time, which no user's
 request is sacrificed for. Every change of phase begins a new generation, and an outcome or a
 probe's result of another generation changes nothing: what was begun before the outage can't end
 it. The pause before a probe doubles with each failed one:
@@ -14,14 +15,15 @@ it. The pause before a probe doubles with each failed one:
 ============  ==============================================  ============  ====================
 phase         event                                           next phase    with it
 ============  ==============================================  ============  ====================
-closed        record OK or FAILURE, limits not reached        closed        counted
-closed        record OK or FAILURE, limits reached            open          pause, 0 failed probes
+closed        record OK                                       closed        counted
+closed        record FAILURE, limits not reached              closed        counted
+closed        record FAILURE, limits reached                  open          pause, 0 failed probes
 closed        record NEUTRAL                                  closed        nothing
 open          begin_probe, pause over                         half-open     the one probe
 open          begin_probe, pause not over                     open          nothing
 half-open     end_probe, ok                                   closed        fresh window
 half-open     end_probe, failed                               open          pause, +1 failed probe
-half-open     expire, ``probe_limit_s`` over                  open          pause, +1 failed probe
+half-open     expire_probe, ``probe_limit_s`` over            open          pause, +1 failed probe
 any           event of another generation                     the same      nothing
 any           any other event                                 the same      nothing
 ============  ==============================================  ============  ====================
@@ -149,10 +151,13 @@ def record(
         return state
     if state.phase is not BreakerPhase.CLOSED or generation != state.generation:
         return state
-    state = _count(state, rules, now_s, failed=outcome is Outcome.FAILURE)
+    failed = outcome is Outcome.FAILURE
+    state = _count(state, rules, now_s, failed=failed)
+    if not failed or rules.mode != "auto":
+        return state
     ok, failures = counted(state, rules, now_s)
     enough = ok + failures >= rules.min_calls
-    if rules.mode == "auto" and enough and failures >= rules.failure_ratio * (ok + failures):
+    if enough and failures >= rules.failure_ratio * (ok + failures):
         return _opened(state, rules, 0, now_s, draw)
     return state
 
@@ -199,7 +204,9 @@ def end_probe(
     return _opened(state, rules, state.failed_probes + 1, now_s, draw)
 
 
-def expire(state: BreakerState, rules: BreakerRules, now_s: float, draw: float) -> BreakerState:
+def expire_probe(
+    state: BreakerState, rules: BreakerRules, now_s: float, draw: float
+) -> BreakerState:
     """Return the state after giving up a probe that has not reported in its time."""
     if state.phase is not BreakerPhase.HALF_OPEN or now_s < state.probe_until_s:
         return state

@@ -24,23 +24,33 @@ if TYPE_CHECKING:
     from guard.gunicorn.context import WorkerContext
     from guard.gunicorn.kinds import Worker
 
-MARGIN_S = 4
+MARGIN_S = 5
 """How much earlier than the arbiter's patience a worker's own ends, so that it closes in order."""
 _POLL_S = 0.5
 
 
 class _Bounds(NamedTuple):
-    """Longest times in seconds: of the drain callbacks, running requests, the exit callbacks."""
+    """Longest times in seconds, one after the other.
+
+    Attributes:
+        drain_s: of the drain callbacks.
+        requests_s: of the requests that still run.
+        exit_s: of the exit callbacks.
+        linger_s: of the interpreter's own exit.
+    """
 
     drain_s: float
     requests_s: float
     exit_s: float
+    linger_s: float
 
 
-_GRACEFUL = _Bounds(0.5, 0.2, 2.5)  # gthread has waited for the requests already
-_QUICK = _Bounds(0.1, 0.5, 0.6)
+# gthread has waited for the requests already, up to a second longer than it was told.
+_GRACEFUL = _Bounds(0.5, 0.2, 2.2, 0.8)
+# With the arbiter's own steps all of it stays below two seconds.
+_QUICK = _Bounds(0.1, 0.5, 0.5, 0.3)
 _HANG_S = 0.4
-_LINGER_S = 0.4
+_OVERTIME_S = 0.1
 
 
 class Ending:
@@ -99,7 +109,8 @@ class Ending:
         if not self._end() and self._worker.booted:
             _exit_now(exit_code)
         # The interpreter joins every thread at its exit; one of the application's may not end.
-        Thread(target=_exit_later, args=(exit_code,), daemon=True).start()
+        linger_s = self._bounds.linger_s
+        Thread(target=_exit_later, args=(linger_s, exit_code), daemon=True).start()
 
     def _handle_exit(self, sig: int, frame: object) -> None:
         self.begin()
@@ -146,8 +157,12 @@ class Ending:
             return False
         return True
 
+    @property
+    def _bounds(self) -> _Bounds:
+        return _QUICK if self._quick else _GRACEFUL
+
     def _end(self) -> bool:
-        bounds = _QUICK if self._quick else _GRACEFUL
+        bounds = self._bounds
         if self._watch is None:
             self._drain()
         self._drained.wait(bounds.drain_s)
@@ -182,7 +197,7 @@ class Ending:
                     self._worker.log.exception("an exit callback failed")
 
         # A little more than the callbacks are told, so that one that keeps to it returns.
-        return _within(timeout_s + 0.2, call)
+        return _within(timeout_s + _OVERTIME_S, call)
 
 
 def _within(timeout_s: float, call: Callable[[], object]) -> bool:
@@ -199,8 +214,8 @@ def _exit_now(code: int) -> None:
     os._exit(code)
 
 
-def _exit_later(code: int) -> None:
-    Event().wait(_LINGER_S)
+def _exit_later(after_s: float, code: int) -> None:
+    Event().wait(after_s)
     _exit_now(code)
 
 

@@ -28,7 +28,7 @@ def configuration(settings: Settings, config: Config) -> Iterator[str]:
     """Yield what the command line overrides in a way that the guard can't work with."""
     if config.preload_app:
         yield "preload_app is on: a database opened before the fork breaks in every worker"
-    if "gthread" not in config.worker_class_str:
+    if not hasattr(config.worker_class, "get_thread_pool"):
         yield f"worker class {config.worker_class_str}: the guard needs gthread"
     for name, wanted in (("workers", settings.workers), ("threads", settings.threads)):
         found = getattr(config, name)

@@ -180,3 +180,89 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+STUBBORN = """
+import os, signal, threading
+from pathlib import Path
+from guard import metrics
+from guard.gunicorn import current_worker
+
+HERE = Path(__file__).parent
+worker = current_worker()
+
+def note(text):
+    with (HERE / "notes").open("a") as file:
+        file.write(f"{os.getpid()} {text}\\n")
+
+def fail(*_):
+    raise ValueError("no spanner")
+
+def stick(*_):
+    note("stuck")
+    while True:
+        threading.Event().wait(1)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+worker.on_drain(fail)
+worker.on_drain(lambda: note("drain"))
+worker.on_exit(fail)
+worker.on_exit(lambda left_s: note("exit"))
+worker.recorder.set(metrics.WORKER_READY, (), 1.0)
+signal.signal(signal.SIGALRM, stick)
+"""
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        "",
+        "threading.Thread(target=stick).start()",
+        "worker.on_exit(stick)",
+        "worker.on_drain(stick)",
+        "MAIN",
+    ],
+)
+def test_ctrl_c_ends_whatever_is_in_its_way(tmp_path: Path, obstacle: str) -> None:
+    stuck_main = obstacle == "MAIN"
+    with gunicorn(tmp_path, app=STUBBORN + ("" if stuck_main else obstacle)) as running:
+        running.wait_ready()
+        if stuck_main:
+            os.kill(running.pids().pop(), signal.SIGALRM)
+            running.until(lambda: running.notes, "the main thread is stuck")
+        running.interrupt_group()
+        assert running.wait() == 0, running.output
+    assert "SIGKILL" not in running.output
+    assert running.output.count("ValueError: no spanner") == 2
+    assert {"drain", "exit"} <= {line.split()[1] for line in running.notes}
+
+
+def test_a_worker_whose_main_thread_is_stuck_is_replaced(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "--timeout", "1", app=STUBBORN) as running:
+        running.wait_ready()
+        before = running.pids()
+        os.kill(min(before), signal.SIGALRM)
+        running.until(lambda: running.pids() and not running.pids() & before, "another worker")
+        assert [line.split()[1] for line in running.notes] == ["stuck", "drain", "exit"]
+
+
+def test_ctrl_c_while_the_application_loads(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, app=STUBBORN + "stick()") as running:
+        running.until(lambda: running.notes, "the application loads")
+        running.interrupt_group()
+        assert running.wait() == 0, running.output
+    assert [line.split()[1] for line in running.notes] == ["stuck", "drain", "exit"]
+    assert "could not start" not in running.output
+
+
+def test_recycling_drains_too(tmp_path: Path) -> None:
+    with gunicorn(tmp_path, "--max-requests", "2") as running:
+        running.wait_ready()
+        first = get(running.port, "/x")[1]
+        assert get(running.port, "/x")[1] == first
+        running.until(lambda: running.pids() and int(first) not in running.pids(), "a new worker")
+        assert running.notes == [f"{first} drain", f"{first} exit"]
+        assert running.metric(COUNTER) == 2

@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Never
+
 import pytest
 
 from guard.backends.base import Insert
@@ -11,6 +15,15 @@ from guard.errors import BackendBusy, BackendClosed, BackendFailed, Shed, Statem
 from guard.request import CURRENT
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from guard.backends.base import Row, Session
+    from guard.request import RequestScope
+
+    Begin = Callable[..., RequestScope]
+
+
 # A tiny budget: the only real wait in here is four times as long.
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=2, waiters_max=9, wait_budget_s=0.001)
 ITEMS = Insert("items", ("id",))
@@ -19,25 +32,33 @@ ITEMS = Insert("items", ("id",))
 class Gate:
     """A breaker that writes down what it hears."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.generation = 3
         self.open = False
         self.heard = []
 
-    def admits(self):
+    def admits(self) -> bool:
         return not self.open
 
-    def record(self, outcome, generation):
+    def record(self, outcome: Outcome, generation: int) -> None:
         self.heard.append((outcome, generation))
 
-    def remaining_s(self):
+    def remaining_s(self) -> float:
         return 0.0
 
 
 class World:
     """A database with its parts at hand; ``slots`` is what the controller believes."""
 
-    def __init__(self, *, pool_size=2, slots=2, mode=Mode.ENFORCE, breaker=None):
+    def __init__(
+        self,
+        *,
+        pool_size: int = 2,
+        slots: int = 2,
+        mode: Mode = Mode.ENFORCE,
+        serving: Reason = Reason.OK,
+        breaker: LaneBreaker | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.slots = slots
         self.gate = breaker or Gate()
@@ -48,22 +69,23 @@ class World:
             dict.fromkeys(Lane, self.gate),
             clock=self.clock,
             draw=lambda: 0.0,
+            serving=lambda: serving,
         )
         self.database = Database(self.backend, self.controller, "duckdb")
 
-    def load(self, lane=Lane.READ):
+    def load(self, lane: Lane = Lane.READ) -> tuple[int, int]:
         return self.controller.load(lane)[:2]
 
-    def ask(self):
+    def ask(self) -> list[Row]:
         return self.database.read(lambda session: session.execute("SELECT 1"))
 
 
 @pytest.fixture
-def request_of():
+def request_of() -> Iterator[Begin]:
     """Begin a request in this thread and end it after the test."""
     scopes = []
 
-    def begin(world, lane=Lane.READ):
+    def begin(world: World, lane: Lane = Lane.READ) -> RequestScope:
         scope = world.controller.scope(lane)
         scopes.append(scope)
         CURRENT.set(scope)
@@ -75,7 +97,7 @@ def request_of():
         scope.release()
 
 
-def test_outside_of_a_request_the_permit_is_held_for_the_call():
+def test_outside_of_a_request_the_permit_is_held_for_the_call() -> None:
     world = World()
     assert world.database.dialect == "duckdb"
     assert world.database.read(lambda _: world.load()) == (1, 1)
@@ -85,7 +107,7 @@ def test_outside_of_a_request_the_permit_is_held_for_the_call():
     assert world.load(Lane.WRITE) == (0, 0)
 
 
-def test_inside_a_request_the_permit_stays_until_its_end(request_of):
+def test_inside_a_request_the_permit_stays_until_its_end(request_of: Begin) -> None:
     world = World()
     scope = request_of(world)
     world.ask()
@@ -96,7 +118,7 @@ def test_inside_a_request_the_permit_stays_until_its_end(request_of):
     assert world.load() == (0, 0)
 
 
-def test_a_request_holds_one_permit_in_each_lane_that_it_uses(request_of):
+def test_a_request_holds_one_permit_in_each_lane_that_it_uses(request_of: Begin) -> None:
     world = World()
     scope = request_of(world)
     world.ask()
@@ -107,7 +129,7 @@ def test_a_request_holds_one_permit_in_each_lane_that_it_uses(request_of):
     assert (world.load(Lane.READ), world.load(Lane.WRITE)) == ((0, 0), (0, 0))
 
 
-def test_a_stream_holds_its_connection_over_the_block():
+def test_a_stream_holds_its_connection_over_the_block() -> None:
     world = World()
     with world.database.stream() as session:
         assert list(session.rows("SELECT 1")) == []
@@ -117,7 +139,7 @@ def test_a_stream_holds_its_connection_over_the_block():
     assert world.gate.heard == [(Outcome.OK, 3)]
 
 
-def test_an_error_in_a_streams_block_gives_everything_back():
+def test_an_error_in_a_streams_block_gives_everything_back() -> Never:
     world = World()
     with pytest.raises(BackendFailed), world.database.stream():
         raise BackendFailed("away")
@@ -127,10 +149,10 @@ def test_an_error_in_a_streams_block_gives_everything_back():
 
 
 @pytest.mark.parametrize("use", ["read", "write", "insert", "stream"])
-def test_a_saturated_lane_sheds_before_anything_is_executed(use):
+def test_a_saturated_lane_sheds_before_anything_is_executed(use: str) -> None:
     world = World(slots=0)
 
-    def call():
+    def call() -> None:
         if use == "insert":
             world.database.insert(ITEMS, (1,))
         elif use == "stream":
@@ -148,7 +170,7 @@ def test_a_saturated_lane_sheds_before_anything_is_executed(use):
     assert world.backend.rows == []
 
 
-def test_the_refusal_is_written_into_the_request(request_of):
+def test_the_refusal_is_written_into_the_request(request_of: Begin) -> None:
     world = World(slots=0)
     scope = request_of(world)
     with pytest.raises(Shed) as caught:
@@ -158,7 +180,7 @@ def test_the_refusal_is_written_into_the_request(request_of):
     assert not scope.executed
 
 
-def test_after_an_execution_the_same_request_is_never_shed(request_of):
+def test_after_an_execution_the_same_request_is_never_shed(request_of: Begin) -> None:
     world = World()
     scope = request_of(world)
     world.ask()
@@ -170,7 +192,7 @@ def test_after_an_execution_the_same_request_is_never_shed(request_of):
     assert scope.reason is Reason.OK
 
 
-def test_a_unit_that_raised_has_been_executed(request_of):
+def test_a_unit_that_raised_has_been_executed(request_of: Begin) -> None:
     world = World()
     scope = request_of(world)
     world.backend.failure = ValueError("odd")
@@ -182,7 +204,7 @@ def test_a_unit_that_raised_has_been_executed(request_of):
     assert world.ask() == []
 
 
-def test_a_busy_pool_is_told_as_a_refusal_while_nothing_was_executed():
+def test_a_busy_pool_is_told_as_a_refusal_while_nothing_was_executed() -> None:
     world = World(pool_size=0)
     with pytest.raises(Shed) as caught:
         world.ask()
@@ -193,7 +215,7 @@ def test_a_busy_pool_is_told_as_a_refusal_while_nothing_was_executed():
 
 
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.OFF])
-def test_without_enforcement_a_busy_pool_is_told_as_it_is(mode, request_of):
+def test_without_enforcement_a_busy_pool_is_told_as_it_is(mode: Mode, request_of: Begin) -> None:
     world = World(pool_size=0, mode=mode)
     # Without enforcement the wait is bounded by the deadline alone.
     request_of(world).deadline_at_s = world.clock.now_s() + 0.001
@@ -202,7 +224,7 @@ def test_without_enforcement_a_busy_pool_is_told_as_it_is(mode, request_of):
     assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
 
 
-def test_a_busy_pool_after_an_execution_is_told_as_it_is(request_of):
+def test_a_busy_pool_after_an_execution_is_told_as_it_is(request_of: Begin) -> None:
     world = World(pool_size=0)
     scope = request_of(world)
     scope.executed = True
@@ -215,11 +237,10 @@ def test_a_busy_pool_after_an_execution_is_told_as_it_is(request_of):
 @pytest.mark.parametrize(
     ("serving", "reason"), [(Reason.OK, Reason.STARTING), (Reason.DRAINING, Reason.DRAINING)]
 )
-def test_a_closed_database_is_told_as_a_refusal(serving, reason):
+def test_a_closed_database_is_told_as_a_refusal(serving: Reason, reason: Reason) -> None:
     # Off decides nothing, so the closed backend itself is what refuses.
-    world = World(mode=Mode.OFF)
+    world = World(mode=Mode.OFF, serving=serving)
     world.backend.ready = False
-    world.controller.serving = serving
     with pytest.raises(Shed) as caught:
         world.ask()
     assert caught.value.reason is reason
@@ -227,7 +248,7 @@ def test_a_closed_database_is_told_as_a_refusal(serving, reason):
     assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
 
 
-def test_a_database_that_closes_after_an_execution_is_told_as_it_is(request_of):
+def test_a_database_that_closes_after_an_execution_is_told_as_it_is(request_of: Begin) -> None:
     world = World()
     request_of(world)
     world.ask()
@@ -237,7 +258,7 @@ def test_a_database_that_closes_after_an_execution_is_told_as_it_is(request_of):
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_a_passed_deadline_sheds_while_nothing_was_executed(mode, request_of):
+def test_a_passed_deadline_sheds_while_nothing_was_executed(mode: Mode, request_of: Begin) -> None:
     world = World(mode=mode)
     scope = request_of(world)
     world.clock.advance(world.controller.rules.deadline_s)
@@ -247,7 +268,7 @@ def test_a_passed_deadline_sheds_while_nothing_was_executed(mode, request_of):
     assert not scope.executed
 
 
-def test_a_deadline_that_passes_after_an_execution_is_a_time_out(request_of):
+def test_a_deadline_that_passes_after_an_execution_is_a_time_out(request_of: Begin) -> None:
     world = World()
     request_of(world)
     world.ask()
@@ -257,7 +278,7 @@ def test_a_deadline_that_passes_after_an_execution_is_a_time_out(request_of):
     assert world.load() == (1, 0)
 
 
-def test_shadow_mode_admits_against_its_decision_and_says_so(request_of):
+def test_shadow_mode_admits_against_its_decision_and_says_so(request_of: Begin) -> None:
     world = World(slots=0, mode=Mode.SHADOW)
     scope = request_of(world)
     assert world.ask() == []
@@ -267,7 +288,7 @@ def test_shadow_mode_admits_against_its_decision_and_says_so(request_of):
     assert scope.reason is Reason.POOL_SATURATED
 
 
-def test_off_decides_nothing(request_of):
+def test_off_decides_nothing(request_of: Begin) -> None:
     world = World(slots=0, mode=Mode.OFF)
     scope = request_of(world)
     assert world.ask() == []
@@ -283,10 +304,12 @@ def test_off_decides_nothing(request_of):
         (ValueError("the client's fault"), Outcome.OK),
     ],
 )
-def test_the_breaker_hears_how_it_ended_with_the_generation_of_the_start(error, outcome):
+def test_the_breaker_hears_how_it_ended_with_the_generation_of_the_start(
+    error: Exception, outcome: Outcome
+) -> None:
     world = World()
 
-    def unit(_session):
+    def unit(_session: Session) -> Never:
         world.gate.generation = 4
         raise error
 
@@ -296,7 +319,7 @@ def test_the_breaker_hears_how_it_ended_with_the_generation_of_the_start(error, 
     assert world.gate.heard == [(outcome, 3), (Outcome.OK, 4)]
 
 
-def test_a_lane_without_a_breaker_works():
+def test_a_lane_without_a_breaker_works() -> None:
     world = World()
     control = Controller(
         world.controller.rules, {lane: lambda: 2 for lane in Lane}, clock=world.clock
@@ -304,7 +327,7 @@ def test_a_lane_without_a_breaker_works():
     assert Database(world.backend, control, "duckdb").read(lambda _: 5) == 5
 
 
-def test_an_outage_opens_the_breaker_and_a_probe_ends_it():
+def test_an_outage_opens_the_breaker_and_a_probe_ends_it() -> None:
     clock = FakeClock()
     rules = BreakerRules(min_calls=3)
     breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, MemoryRecorder())
@@ -324,7 +347,7 @@ def test_an_outage_opens_the_breaker_and_a_probe_ends_it():
     assert world.ask() == []
 
 
-def test_saturation_never_opens_the_breaker():
+def test_saturation_never_opens_the_breaker() -> None:
     breaker = LaneBreaker(
         Lane.READ, BreakerRules(min_calls=1), FakeClock(), lambda: 0.0, MemoryRecorder()
     )

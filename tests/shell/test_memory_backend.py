@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import threading
+from typing import TYPE_CHECKING, Never
 
 import pytest
 
@@ -13,6 +16,12 @@ from guard.errors import (
 )
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.backends.base import Row, Session
+
+
 SOON = Bounds(0.001, 5.0)
 LONG = Bounds(20.0, 20.0)
 ITEMS = Insert("items", ("id",))
@@ -21,23 +30,23 @@ ITEMS = Insert("items", ("id",))
 class Observer:
     """Writes down what it hears."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.heard = []
 
-    def acquired(self, lane, waited_s, *, got):
+    def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
         self.heard.append(("acquired", lane, waited_s, got))
 
-    def released(self, lane, held_s, outcome):
+    def released(self, lane: Lane, held_s: float, outcome: Outcome) -> None:
         self.heard.append(("released", lane, held_s, outcome))
 
-    def queried(self, lane, took_s, outcome):
+    def queried(self, lane: Lane, took_s: float, outcome: Outcome) -> None:
         self.heard.append(("queried", lane, took_s, outcome))
 
 
-def test_sessions_hand_statements_to_the_function():
+def test_sessions_hand_statements_to_the_function() -> None:
     asked = []
 
-    def execute(sql, params):
+    def execute(sql: str, params: Sequence[object]) -> list[Row]:
         asked.append((sql, tuple(params)))
         return [(1,), (2,)]
 
@@ -49,23 +58,23 @@ def test_sessions_hand_statements_to_the_function():
     assert asked == [("SELECT ?", (5,)), ("DELETE", ()), ("SELECT 1", ())]
 
 
-def test_without_a_function_there_are_no_rows():
+def test_without_a_function_there_are_no_rows() -> None:
     assert MemoryBackend().read(lambda session: session.execute("")) == []
 
 
-def test_a_read_session_refuses_to_write():
+def test_a_read_session_refuses_to_write() -> None:
     with pytest.raises(ReadOnlyViolation):
         MemoryBackend().read(lambda session: session.execute("INSERT INTO t VALUES (1)"))
 
 
-def test_a_session_is_useless_after_its_unit():
+def test_a_session_is_useless_after_its_unit() -> None:
     backend = MemoryBackend()
     session = backend.read(lambda session: session)
     with pytest.raises(BackendClosed):
         session.execute("SELECT 1")
 
 
-def test_a_full_pool_makes_wait_and_then_refuses():
+def test_a_full_pool_makes_wait_and_then_refuses() -> None:
     observer = Observer()
     backend = MemoryBackend(1, observer=observer)
     with backend.stream():
@@ -77,7 +86,7 @@ def test_a_full_pool_makes_wait_and_then_refuses():
     assert [what[3] for what in observer.heard if what[0] == "acquired"] == [True, False, True]
 
 
-def test_a_waiter_gets_the_place_that_comes_free():
+def test_a_waiter_gets_the_place_that_comes_free() -> None:
     backend = MemoryBackend(1)
     done = []
     waiter = threading.Thread(target=lambda: done.append(backend.read(lambda _: 5, LONG)))
@@ -90,11 +99,11 @@ def test_a_waiter_gets_the_place_that_comes_free():
     assert done == [5]
 
 
-def test_close_lets_units_end_and_refuses_who_waits():
+def test_close_lets_units_end_and_refuses_who_waits() -> None:
     backend = MemoryBackend(1)
     refused = []
 
-    def wait():
+    def wait() -> None:
         with pytest.raises(BackendClosed):
             backend.read(lambda _: None, LONG)
         refused.append(True)
@@ -113,7 +122,7 @@ def test_close_lets_units_end_and_refuses_who_waits():
         backend.write(lambda _: None)
 
 
-def test_a_failure_is_raised_by_statements_inserts_and_probes_until_it_is_taken_away():
+def test_a_failure_is_raised_by_statements_inserts_and_probes_until_it_is_taken_away() -> None:
     backend = MemoryBackend()
     backend.failure = BackendFailed("away")
     for use in (
@@ -130,7 +139,7 @@ def test_a_failure_is_raised_by_statements_inserts_and_probes_until_it_is_taken_
     assert backend.rows == [(ITEMS, (1,))]
 
 
-def test_a_probe_tells_any_failure_as_a_backends():
+def test_a_probe_tells_any_failure_as_a_backends() -> None:
     backend = MemoryBackend()
     backend.failure = ValueError("odd")
     with pytest.raises(BackendFailed, match="odd"):
@@ -140,17 +149,17 @@ def test_a_probe_tells_any_failure_as_a_backends():
         backend.probe(Lane.READ, 1.0)
 
 
-def test_a_unit_that_runs_too_long_is_cut():
+def test_a_unit_that_runs_too_long_is_cut() -> None:
     clock = FakeClock()
 
-    def slow(_sql, _params):
+    def slow(_sql: str, _params: Sequence[object]) -> list[Row]:
         clock.advance(3.0)
         return []
 
     observer = Observer()
     backend = MemoryBackend(execute=slow, clock=clock, observer=observer)
 
-    def unit(session):
+    def unit(session: Session) -> None:
         session.execute("SELECT 1")
         session.execute("SELECT 2")
 
@@ -164,14 +173,14 @@ def test_a_unit_that_runs_too_long_is_cut():
     ]
 
 
-def test_it_opens_after_its_preparation():
+def test_it_opens_after_its_preparation() -> None:
     asked = []
     backend = MemoryBackend(execute=lambda sql, _: asked.append(sql) or [], opened=False)
     assert not backend.wait_ready(0.0)
     with pytest.raises(BackendClosed):
         backend.read(lambda _: None)
 
-    def broken(_session):
+    def broken(_session: Session) -> Never:
         raise ValueError("first line\nsecond")
 
     backend.open(broken)
@@ -197,11 +206,11 @@ def test_it_opens_after_its_preparation():
         (ValueError(), Outcome.OK),
     ],
 )
-def test_what_an_error_says_about_health(error, outcome):
+def test_what_an_error_says_about_health(error: Exception, outcome: Outcome) -> None:
     assert MemoryBackend().classify(error) is outcome
 
 
-def test_a_fake_clock_never_goes_back():
+def test_a_fake_clock_never_goes_back() -> None:
     clock = FakeClock(5.0)
     clock.advance(0.0)
     assert clock.now_s() == 5.0
@@ -209,7 +218,7 @@ def test_a_fake_clock_never_goes_back():
         clock.advance(-1.0)
 
 
-def test_the_memory_recorder_adds_up():
+def test_the_memory_recorder_adds_up() -> None:
     from guard import metrics
 
     recorder = MemoryRecorder()

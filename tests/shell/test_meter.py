@@ -1,14 +1,16 @@
+from __future__ import annotations
+
 from guard import metrics
 from guard.controller import Controller, Rules
 from guard.core.admission import Limits
-from guard.core.vocabulary import Lane, Outcome, Policy
+from guard.core.vocabulary import Lane, Outcome, Policy, Reason
 from guard.meter import PoolMeter
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)
 
 
-def tell_everything(meter):
+def tell_everything(meter: PoolMeter) -> None:
     meter.acquired(Lane.READ, 0.02, got=True)
     meter.acquired(Lane.READ, 0.4, got=False)
     meter.released(Lane.WRITE, 0.3, Outcome.OK)
@@ -19,7 +21,7 @@ def tell_everything(meter):
     meter.locks_sampled(Lane.WRITE, 3, 1.5, 0.6)
 
 
-def test_everything_is_recorded_also_before_there_is_a_controller():
+def test_everything_is_recorded_also_before_there_is_a_controller() -> None:
     recorder = MemoryRecorder()
     tell_everything(PoolMeter(recorder))
     assert recorder.value(metrics.ACQUIRE_WAIT, ("read", "ok")) == 0.02
@@ -34,7 +36,7 @@ def test_everything_is_recorded_also_before_there_is_a_controller():
     assert recorder.value(metrics.LOCK_WAITED_TOTAL, ("write",)) == 0.6
 
 
-def test_only_known_label_sets_are_used():
+def test_only_known_label_sets_are_used() -> None:
     recorder = MemoryRecorder()
     before = len(list(recorder.collect()))
     tell_everything(PoolMeter(recorder))
@@ -43,7 +45,7 @@ def test_only_known_label_sets_are_used():
     assert len(list(recorder.collect())) == before
 
 
-def test_the_controller_learns_from_waits_and_holds():
+def test_the_controller_learns_from_waits_and_holds() -> None:
     clock = FakeClock()
     meter = PoolMeter(MemoryRecorder())
     control = Controller(
@@ -57,10 +59,25 @@ def test_the_controller_learns_from_waits_and_holds():
     assert control.load(Lane.WRITE).hold_s == guess_s
 
 
-def test_a_backend_tells_it_what_it_did():
+def test_a_backend_tells_it_what_it_did() -> None:
     recorder = MemoryRecorder()
     backend = MemoryBackend(1, observer=PoolMeter(recorder), clock=FakeClock())
     backend.read(lambda session: session.execute("SELECT 1"))
     assert recorder.count(metrics.ACQUIRE_WAIT, ("read", "ok")) == 1
     assert recorder.count(metrics.QUERY_DURATION, ("read", "ok")) == 1
     assert recorder.count(metrics.POOL_USE, ("read", "ok")) == 1
+
+
+def test_a_standing_queue_is_seen_by_the_controller() -> None:
+    clock = FakeClock()
+    meter = PoolMeter(MemoryRecorder())
+    control = Controller(
+        Rules(lanes=dict.fromkeys(Lane, LIMITS)), {lane: lambda: 2 for lane in Lane}, clock=clock
+    )
+    meter.controller = control
+    for _ in range(10):
+        meter.acquired(Lane.READ, 1.0, got=True)
+        clock.advance(0.05)
+    old = control.scope(Lane.READ, age_s=1.0)
+    assert control.check(old, Lane.READ).reason is Reason.QUEUE_DELAY
+    assert control.check(control.scope(Lane.WRITE, age_s=1.0), Lane.WRITE).admitted

@@ -1,17 +1,24 @@
+from __future__ import annotations
+
 import socket
 import ssl
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from guard.socket_age import SOCKET_KEY, socket_age_s
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's figure is Linux's")
 
 
 @contextmanager
-def pair():
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Yield both ends of a TCP connection over loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
@@ -20,12 +27,12 @@ def pair():
             yield client, accepted
 
 
-def age_s(sock):
+def age_s(sock: object) -> float:
     return socket_age_s({SOCKET_KEY: sock})
 
 
 @linux
-def test_the_age_grows_while_nothing_comes_and_falls_with_new_data():
+def test_the_age_grows_while_nothing_comes_and_falls_with_new_data() -> None:
     with pair() as (client, accepted):
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         accepted.recv(100)
@@ -41,7 +48,7 @@ def test_the_age_grows_while_nothing_comes_and_falls_with_new_data():
 
 
 @linux
-def test_data_that_was_not_read_yet_ages_too():
+def test_data_that_was_not_read_yet_ages_too() -> None:
     with pair() as (client, accepted):
         client.sendall(b"x")
         accepted.settimeout(20)
@@ -52,31 +59,31 @@ def test_data_that_was_not_read_yet_ages_too():
                 client.recv(1)
 
 
-def test_a_server_that_gives_no_socket_tells_no_age():
+def test_a_server_that_gives_no_socket_tells_no_age() -> None:
     assert socket_age_s({}) == 0.0
 
 
-def test_a_unix_socket_has_no_age():
+def test_a_unix_socket_has_no_age() -> None:
     one, other = socket.socketpair()
     with one, other:
         assert age_s(one) == 0.0
 
 
-def test_a_closed_socket_has_no_age():
+def test_a_closed_socket_has_no_age() -> None:
     with pair() as (_, accepted):
         accepted.close()
         assert age_s(accepted) == 0.0
 
 
-def test_something_that_is_no_socket_has_no_age():
+def test_something_that_is_no_socket_has_no_age() -> None:
     assert age_s(object()) == 0.0
 
 
-def test_a_kernel_that_tells_less_tells_no_age():
+def test_a_kernel_that_tells_less_tells_no_age() -> None:
     class Short(socket.socket):
         """A socket of a kernel with a shorter answer."""
 
-        def getsockopt(self, *args):
+        def getsockopt(self, *args: int) -> bytes:
             return super().getsockopt(*args)[:20]
 
     with pair() as (_, accepted), Short(fileno=accepted.detach()) as short:
@@ -84,7 +91,7 @@ def test_a_kernel_that_tells_less_tells_no_age():
 
 
 @linux
-def test_a_tls_socket_tells_its_transports_age():
+def test_a_tls_socket_tells_its_transports_age() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with pair() as (client, _):
         wrapped = context.wrap_socket(client, server_hostname="x", do_handshake_on_connect=False)

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,13 +16,27 @@ from guard.errors import BackendFailed
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 from guard.watcher import Watcher
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self
+
+    from guard.watcher import Probed
+
+
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)
 
 
 class World:
     """A watcher with its parts at hand; stopped at the end of a ``with`` block."""
 
-    def __init__(self, *, pool_size=2, backend=True, recorder=None, breakers=None):
+    def __init__(
+        self,
+        *,
+        pool_size: int = 2,
+        backend: bool = True,
+        recorder: MemoryRecorder | None = None,
+        breakers: Mapping[Lane, Probed] | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.recorder = recorder or MemoryRecorder()
         self.backend = MemoryBackend(pool_size) if backend else None
@@ -34,27 +51,27 @@ class World:
             ready=lambda: self.ready, probe_timeout_s=0.5,
         )  # fmt: skip
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.watcher.start()
         return self
 
-    def __exit__(self, *_exc):
+    def __exit__(self, *_exc: object) -> None:
         self.watcher.stop(20.0)
 
-    def gauge(self, metric, *labels):
+    def gauge(self, metric: metrics.Metric, *labels: str) -> float:
         return self.recorder.value(metric, labels)
 
 
 class Beating(MemoryRecorder):
     """A recorder with a heartbeat, like the board's; may be told to fail."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.beats = []
         self.failing = False
         self.failed, self.beaten_after = threading.Event(), threading.Event()
 
-    def heartbeat(self, now_s):
+    def heartbeat(self, now_s: float) -> None:
         if self.failing:
             self.failed.set()
             raise ValueError("no board")
@@ -66,11 +83,11 @@ class Beating(MemoryRecorder):
 class Breaker:
     """A breaker whose probe is always due; raises the first time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked = 0
         self.again = threading.Event()
 
-    def run_probe_if_due(self, _probe):
+    def run_probe_if_due(self, _probe: Callable[[], None]) -> bool:
         self.asked += 1
         if self.asked == 1:
             raise ValueError("broken")
@@ -78,7 +95,7 @@ class Breaker:
         return True
 
 
-def test_the_gauges_of_a_worker():
+def test_the_gauges_of_a_worker() -> None:
     world = World()
     _, permit = world.controller.admit(world.controller.scope(Lane.READ), Lane.READ)
     with world.backend.stream():
@@ -99,7 +116,7 @@ def test_the_gauges_of_a_worker():
     assert world.gauge(metrics.POOL_CONNECTIONS, "read", "in_use") == 0
 
 
-def test_the_time_without_an_idle_connection_adds_up():
+def test_the_time_without_an_idle_connection_adds_up() -> None:
     world = World(pool_size=1)
     with world.backend.stream():
         world.watcher.publish(0.25)
@@ -109,7 +126,7 @@ def test_the_time_without_an_idle_connection_adds_up():
     assert world.gauge(metrics.POOL_SATURATED, "write") == 0
 
 
-def test_waiters_of_both_lanes_are_the_queue(monkeypatch):
+def test_waiters_of_both_lanes_are_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     signals = {Lane.READ: PoolSignals(2, 3, 5, 4, 2), Lane.WRITE: PoolSignals(1, 1, 1, 3, 128)}
     monkeypatch.setattr(world.backend, "signals", signals.get)
@@ -121,7 +138,7 @@ def test_waiters_of_both_lanes_are_the_queue(monkeypatch):
     assert world.gauge(metrics.POOL_CONNECTIONS, "read", "idle") == 0
 
 
-def test_without_a_database_only_the_lanes_are_told():
+def test_without_a_database_only_the_lanes_are_told() -> None:
     breaker = Breaker()
     with World(backend=False, breakers={Lane.READ: breaker}) as world:
         assert world.gauge(metrics.LIMIT, "read") == 6
@@ -130,7 +147,7 @@ def test_without_a_database_only_the_lanes_are_told():
     assert breaker.asked == 0
 
 
-def test_it_publishes_at_once_and_a_stopped_worker_is_not_ready():
+def test_it_publishes_at_once_and_a_stopped_worker_is_not_ready() -> None:
     recorder = Beating()
     with World(recorder=recorder) as world:
         assert world.gauge(metrics.WORKER_READY) == 1
@@ -139,11 +156,11 @@ def test_it_publishes_at_once_and_a_stopped_worker_is_not_ready():
     world.watcher.stop()
 
 
-def test_a_watcher_that_never_started_can_be_stopped():
+def test_a_watcher_that_never_started_can_be_stopped() -> None:
     World().watcher.stop()
 
 
-def test_a_broken_gauge_does_not_end_the_watch(caplog):
+def test_a_broken_gauge_does_not_end_the_watch(caplog: pytest.LogCaptureFixture) -> None:
     recorder = Beating()
     with World(recorder=recorder):
         recorder.failing = True
@@ -153,7 +170,7 @@ def test_a_broken_gauge_does_not_end_the_watch(caplog):
     assert "the gauges could not be published" in caplog.text
 
 
-def test_a_broken_breaker_does_not_end_its_probes(caplog):
+def test_a_broken_breaker_does_not_end_its_probes(caplog: pytest.LogCaptureFixture) -> None:
     breaker = Breaker()
     with World(breakers={Lane.WRITE: breaker}):
         assert breaker.again.wait(20)
@@ -161,7 +178,7 @@ def test_a_broken_breaker_does_not_end_its_probes(caplog):
 
 
 @pytest.mark.parametrize("lane", Lane)
-def test_it_probes_an_open_breaker_until_the_database_is_back(lane):
+def test_it_probes_an_open_breaker_until_the_database_is_back(lane: Lane) -> None:
     clock, changed = FakeClock(), threading.Event()
     breaker = LaneBreaker(
         lane, BreakerRules(min_calls=1, open_max_s=1.0), clock, lambda: 0.0, MemoryRecorder()
@@ -171,7 +188,7 @@ def test_it_probes_an_open_breaker_until_the_database_is_back(lane):
     world = World(breakers={lane: breaker})
     probe = world.backend.probe
 
-    def watched(asked, timeout_s):
+    def watched(asked: Lane, timeout_s: float) -> None:
         assert (asked, timeout_s) == (lane, 0.5)
         changed.set()
         probe(asked, timeout_s)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+
+import pybreaker
+import pytest
+from breaker_world import Listener, World, answer, no_answer
+
+from guard.core.vocabulary import BreakerPhase
+
+
+def test_the_view_shows_the_state() -> None:
+    world = World()
+    view = world.breaker.view
+    assert (view.name, view.current_state, view.state.name) == ("read", "closed", "closed")
+    world.fail(1)
+    assert (view.fail_counter, view.success_counter) == (1, 0)
+    world.fail(1)
+    assert view.current_state == pybreaker.STATE_OPEN
+    assert isinstance(view.state, pybreaker.CircuitOpenState)
+    world.clock.advance(1.0)
+    seen = []
+    world.breaker.run_probe_if_due(lambda: seen.append(view.state))
+    assert isinstance(seen[0], pybreaker.CircuitHalfOpenState)
+
+
+def test_the_view_calls_while_closed_and_raises_pybreakers_error_while_open() -> None:
+    world = World()
+    view = world.breaker.view
+    assert view.call(divmod, 7, 2) == (3, 1)
+    with view.calling():
+        pass
+
+    @view
+    def guarded() -> int:
+        return 5
+
+    assert guarded() == 5
+    world.fail()
+    for call in (lambda: view.call(answer), guarded, lambda: view.state.call(answer)):
+        with pytest.raises(pybreaker.CircuitBreakerError):
+            call()
+    with pytest.raises(pybreaker.CircuitBreakerError), view.calling():
+        pytest.fail("the block must not run")
+
+
+def test_the_view_runs_functions_side_by_side() -> None:
+    view = World().breaker.view
+    both = threading.Barrier(2)
+    threads = [threading.Thread(target=view.call, args=(both.wait, 20)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not both.broken
+
+
+def test_failures_of_the_views_calls_count_in_nothing() -> None:
+    world = World()
+    for _ in range(20):
+        with pytest.raises(OSError, match="away"):
+            world.breaker.view.call(no_answer)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    assert world.breaker.view.fail_counter == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "open"])
+def test_pybreakers_writes_are_dropped(mode: str) -> None:
+    listener = Listener()
+    world = World(listener, mode=mode)
+    view, storage = world.breaker.view, world.breaker.view._state_storage
+    world.fail(1)
+    before = (world.breaker.phase, world.breaker.generation, view.fail_counter)
+    for write in (view.open, view.half_open, view.close):
+        write()
+    view.state = pybreaker.STATE_HALF_OPEN
+    storage.state = pybreaker.STATE_OPEN
+    storage.opened_at = None
+    storage.increment_counter()
+    storage.increment_success_counter()
+    storage.reset_counter()
+    assert (world.breaker.phase, world.breaker.generation, view.fail_counter) == before
+    assert storage.opened_at is None
+    assert listener.heard == []
+
+
+def test_with_failures_in_the_window_past_fail_max_the_views_caller_gets_his_own_error() -> None:
+    world = World(min_calls=100)
+    world.fail(20)
+    with pytest.raises(OSError, match="away"):
+        world.breaker.view.call(no_answer)
