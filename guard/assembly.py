@@ -64,7 +64,10 @@ class Assembly:
             for lane in Lane
         }
         self.controller = Controller(
-            _rules(settings), _slots(settings, backend), self.breakers, clock=clock,
+            _rules(settings),
+            _slots(settings, backend),
+            self.breakers,
+            clock=clock,
             serving=self._serving,
         )
         meter.controller = self.controller

@@ -34,7 +34,7 @@ class MetricSource(Protocol):
     """Gives the current totals over all workers of the host."""
 
     def collect(self) -> Iterable[Sample]:
-        """Return one sample per known label set; every declared label set is there from the start."""
+        """Return one sample per known label set; the declared ones are there from the start."""
         ...
 
 

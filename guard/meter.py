@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard import metrics
-from guard.core.vocabulary import Outcome
 
 if TYPE_CHECKING:
     from guard.controller import Controller
-    from guard.core.vocabulary import Lane
+    from guard.core.vocabulary import Lane, Outcome
     from guard.events import Recorder
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/problem+json"
 
 DETAILS: Mapping[Reason, str] = {
-    Reason.POOL_SATURATED: "All database connections of this lane are in use and its queue is full.",
+    Reason.POOL_SATURATED: "This lane's database connections are in use and its queue is full.",
     Reason.THREADS_EXHAUSTED: "Too many requests of this lane are being answered at this moment.",
     Reason.QUEUE_DELAY: "The request waited too long in front of the application.",
     Reason.BREAKER_OPEN: "The database is failing; it is being probed until it is back.",

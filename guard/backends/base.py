@@ -1,4 +1,4 @@
-"""The contract that every backend keeps; ``tests/backend_contract`` proves it for each."""
+"""The contract that every backend keeps; ``tests/backends`` proves it for each."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Backend(Protocol):
         ...
 
     def signals(self, lane: Lane) -> PoolSignals:
-        """Return the lane's pool at this moment; costs microseconds, never blocks on the database."""
+        """Return the lane's pool at this moment; costs microseconds, asks no database."""
         ...
 
     def classify(self, error: BaseException) -> Outcome:
@@ -164,5 +164,5 @@ class Backend(Protocol):
         ...
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Let running units end (at most ``timeout_s``), then close every connection. Idempotent."""
+        """Let running units end, at most ``timeout_s``, then close everything. Idempotent."""
         ...

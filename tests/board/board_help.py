@@ -44,12 +44,12 @@ def ended(pid: int) -> int:
 def trace_opcodes(visit: Callable[[], object]) -> None:
     """Call ``visit`` before each bytecode that this thread runs in the board's modules."""
 
-    def inside(_frame: object, event: str, _arg: object) -> Any:  # noqa: ANN401
+    def inside(_frame: object, event: str, _arg: object) -> Any:
         if event == "opcode":
             visit()
         return inside
 
-    def outside(frame: Any, _event: str, _arg: object) -> Any:  # noqa: ANN401
+    def outside(frame: Any, _event: str, _arg: object) -> Any:
         if "/guard/board/" not in frame.f_code.co_filename:
             return None
         frame.f_trace_opcodes = True

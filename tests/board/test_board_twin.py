@@ -60,19 +60,19 @@ class BoardAndTwin(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), where=targets(Kind.COUNTER), amount=AMOUNTS)
-    def add(self, data: st.DataObject, where: Any, amount: float) -> None:  # noqa: ANN401
+    def add(self, data: st.DataObject, where: Any, amount: float) -> None:
         self.rows[self.some_row(data)].add(*where, amount)
         self.counts[where] = self.counts.get(where, 0.0) + amount
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), where=targets(Kind.HISTOGRAM), value=AMOUNTS)
-    def observe(self, data: st.DataObject, where: Any, value: float) -> None:  # noqa: ANN401
+    def observe(self, data: st.DataObject, where: Any, value: float) -> None:
         self.rows[self.some_row(data)].observe(*where, value)
         self.observed.setdefault(where, []).append(value)
 
     @precondition(lambda self: self.rows)
     @rule(data=st.data(), where=targets(Kind.GAUGE), value=AMOUNTS)
-    def set(self, data: st.DataObject, where: Any, value: float) -> None:  # noqa: ANN401
+    def set(self, data: st.DataObject, where: Any, value: float) -> None:
         index = self.some_row(data)
         self.rows[index].set(*where, value)
         self.gauges[index][where] = value

@@ -32,10 +32,10 @@ SWITCHED = {lane.__file__, store.__file__, core.__file__}
 
 
 def switching(work: Callable[[], None], seed: int) -> None:
-    """Run ``work`` in this thread, giving up the processor before many of the breaker's bytecodes."""
+    """Run ``work`` here, giving up the processor before many of the breaker's bytecodes."""
     rng = random.Random(seed)
 
-    def trace(frame: FrameType, event: str, arg: object) -> Any:  # noqa: ANN401 - as typeshed says
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
         del arg
         if frame.f_code.co_filename not in SWITCHED:
             return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pybreaker
 import pytest
@@ -22,6 +23,26 @@ def test_the_view_shows_the_state() -> None:
     seen = []
     world.breaker.run_probe_if_due(lambda: seen.append(view.state))
     assert isinstance(seen[0], pybreaker.CircuitHalfOpenState)
+    with pytest.raises(pybreaker.CircuitBreakerError):
+        seen[0].call(answer)
+
+
+def test_the_view_dates_the_last_opening_and_tells_the_first_pause() -> None:
+    world = World()
+    storage = world.breaker.view._state_storage
+    assert world.breaker.view.reset_timeout == 1.0
+    assert storage.opened_at is None
+    world.fail()
+    world.clock.advance(3600.0)
+    hour = timedelta(hours=1)
+    before = datetime.now(UTC)  # noqa: TID251 - the view shows wall time
+    opened_at = storage.opened_at
+    after = datetime.now(UTC)  # noqa: TID251
+    assert opened_at is not None
+    assert before - hour <= opened_at <= after - hour
+    world.breaker.run_probe_if_due(answer)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    assert storage.opened_at is not None
 
 
 def test_the_view_calls_while_closed_and_raises_pybreakers_error_while_open() -> None:

@@ -162,6 +162,28 @@ def test_a_raising_listener_is_logged_and_harms_nobody(caplog: pytest.LogCapture
     assert "ValueError: broken" in caplog.text
 
 
+def test_the_metrics_do_not_wait_for_a_listener_that_hangs() -> None:
+    inside, finish = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        assert finish.wait(20)
+
+    listener = Listener(hang)
+    world = World(listener)
+    thread = threading.Thread(target=world.fail)
+    thread.start()
+    assert inside.wait(20)
+    world.clock.advance(1.0)
+    assert world.breaker.run_probe_if_due(answer)
+    assert world.shown() == {BreakerPhase.CLOSED}
+    assert world.breaker.admits()
+    assert len(listener.heard) == 1
+    finish.set()
+    thread.join(20)
+    assert [new for _, _, new in listener.heard] == ["open", "half-open", "closed"]
+
+
 def test_listeners_are_called_outside_every_lock() -> None:
     free = []
 

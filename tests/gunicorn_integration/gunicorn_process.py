@@ -80,7 +80,7 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], Any], what: str, detail: Callable[[], str] = str) -> Any:  # noqa: ANN401
+def until(condition: Callable[[], Any], what: str, detail: Callable[[], str] = str) -> Any:
     """Wait until the condition holds and return its value; fail after a generous time."""
     pause = threading.Event()
     for _ in range(round(BOUND_S / 0.02)):
@@ -127,7 +127,7 @@ class Gunicorn:
         file = self.folder / "notes"
         return file.read_text().splitlines() if file.exists() else []
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:  # noqa: ANN401
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
         return until(condition, what, lambda: self.output)
 
     def readiness(self) -> dict[str, Any]:

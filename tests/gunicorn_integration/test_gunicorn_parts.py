@@ -182,7 +182,7 @@ class TestConnections:
         assert verdict.warn.endswith("starting without it: no route")
 
 
-def config(**changes: object) -> Any:  # noqa: ANN401 - a stand-in for gunicorn's
+def config(**changes: object) -> Any:
     made = RealConfig()
     for name, value in {"worker_class": "gthread", "bind": "127.0.0.1:0", **changes}.items():
         made.set(name, value)
@@ -257,7 +257,7 @@ class TestDuckDBFile:
         assert "it is open in another process" in problem
 
 
-def fake_worker(**changes: object) -> Any:  # noqa: ANN401 - a stand-in for gunicorn's
+def fake_worker(**changes: object) -> Any:
     made: dict[str, object] = {
         "pid": os.getpid(), "age": 1, "booted": True, "alive": True, "tpool": None,
         "cfg": config(), "log": SimpleNamespace(), "nr_conns": 0,

@@ -36,17 +36,17 @@ class Service:
         self.assembly: Assembly = self.app.extensions["guard"]
         self.client = Client(LintMiddleware(self.app))
 
-    def send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+    def send(self, method: str, path: str, **options: Any) -> Any:
         """Return the response to one request."""
         # Buffered: read and closed at once, as a server does; the permit goes with the close.
         return self.client.open(path, method=method, buffered=True, **options)
 
-    def post(self, body: bytes, **options: Any) -> Any:  # noqa: ANN401
+    def post(self, body: bytes, **options: Any) -> Any:
         """Return the response to a POST of ``body`` as it is."""
         return self.send("POST", "/warrior", data=body, **options)
 
 
-def problem_of(response: Any, status: int) -> dict[str, Any]:  # noqa: ANN401
+def problem_of(response: Any, status: int) -> dict[str, Any]:
     """Return the problem document of ``response``, which must be one with this status."""
     assert response.status_code == status, response.text
     assert response.mimetype == "application/problem+json"

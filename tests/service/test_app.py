@@ -301,7 +301,7 @@ def test_without_the_database_only_what_needs_it_is_shed(service: Service) -> No
     problem_of(service.post(padded(BODY_MAX_BYTES + 1)), 413)
 
 
-def failing(service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401
+def failing(service: Service, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:
     def fail(_unit: object) -> None:
         raise error
 
@@ -342,7 +342,7 @@ def test_the_route_is_told_to_the_guard(service: Service) -> None:
     found = []
     inner = service.app.wsgi_app
 
-    def watched(environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401
+    def watched(environ: dict[str, Any], start_response: Any) -> Any:
         answer = inner(environ, start_response)
         found.append(environ.get("guard.route"))
         return answer

@@ -1,100 +1,19 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING
 
 import pytest
+from database_world import ITEMS, World
 
-from guard.backends.base import Insert
-from guard.breaker import LaneBreaker
-from guard.controller import Controller, Rules
-from guard.core.admission import Limits
-from guard.core.breaker import BreakerRules
-from guard.core.vocabulary import BreakerPhase, Lane, Mode, Outcome, Policy, Reason
-from guard.database import Database
+from guard.core.vocabulary import Lane, Mode, Outcome, Reason
 from guard.errors import BackendBusy, BackendClosed, BackendFailed, Shed, StatementTimeout
-from guard.request import CURRENT
-from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from guard.backends.base import Row, Session
     from guard.request import RequestScope
 
     Begin = Callable[..., RequestScope]
-
-
-# A tiny budget: the only real wait in here is four times as long.
-LIMITS = Limits(Policy.PREDICTIVE, permits_max=2, waiters_max=9, wait_budget_s=0.001)
-ITEMS = Insert("items", ("id",))
-
-
-class Gate:
-    """A breaker that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.generation = 3
-        self.open = False
-        self.heard = []
-
-    def admits(self) -> bool:
-        return not self.open
-
-    def record(self, outcome: Outcome, generation: int) -> None:
-        self.heard.append((outcome, generation))
-
-    def remaining_s(self) -> float:
-        return 0.0
-
-
-class World:
-    """A database with its parts at hand; ``slots`` is what the controller believes."""
-
-    def __init__(
-        self,
-        *,
-        pool_size: int = 2,
-        slots: int = 2,
-        mode: Mode = Mode.ENFORCE,
-        serving: Reason = Reason.OK,
-        breaker: LaneBreaker | None = None,
-    ) -> None:
-        self.clock = FakeClock()
-        self.slots = slots
-        self.gate = breaker or Gate()
-        self.backend = MemoryBackend(pool_size, clock=self.clock)
-        self.controller = Controller(
-            Rules(lanes=dict.fromkeys(Lane, LIMITS), mode=mode),
-            {lane: lambda: self.slots for lane in Lane},
-            dict.fromkeys(Lane, self.gate),
-            clock=self.clock,
-            draw=lambda: 0.0,
-            serving=lambda: serving,
-        )
-        self.database = Database(self.backend, self.controller, "duckdb")
-
-    def load(self, lane: Lane = Lane.READ) -> tuple[int, int]:
-        return self.controller.load(lane)[:2]
-
-    def ask(self) -> list[Row]:
-        return self.database.read(lambda session: session.execute("SELECT 1"))
-
-
-@pytest.fixture
-def request_of() -> Iterator[Begin]:
-    """Begin a request in this thread and end it after the test."""
-    scopes = []
-
-    def begin(world: World, lane: Lane = Lane.READ) -> RequestScope:
-        scope = world.controller.scope(lane)
-        scopes.append(scope)
-        CURRENT.set(scope)
-        return scope
-
-    yield begin
-    CURRENT.set(None)
-    for scope in scopes:
-        scope.release()
 
 
 def test_outside_of_a_request_the_permit_is_held_for_the_call() -> None:
@@ -139,7 +58,7 @@ def test_a_stream_holds_its_connection_over_the_block() -> None:
     assert world.gate.heard == [(Outcome.OK, 3)]
 
 
-def test_an_error_in_a_streams_block_gives_everything_back() -> Never:
+def test_an_error_in_a_streams_block_gives_everything_back() -> None:
     world = World()
     with pytest.raises(BackendFailed), world.database.stream():
         raise BackendFailed("away")
@@ -276,83 +195,3 @@ def test_a_deadline_that_passes_after_an_execution_is_a_time_out(request_of: Beg
     with pytest.raises(StatementTimeout):
         world.ask()
     assert world.load() == (1, 0)
-
-
-def test_shadow_mode_admits_against_its_decision_and_says_so(request_of: Begin) -> None:
-    world = World(slots=0, mode=Mode.SHADOW)
-    scope = request_of(world)
-    assert world.ask() == []
-    assert (scope.would_shed, scope.reason) == (True, Reason.POOL_SATURATED)
-    world.gate.open = True
-    world.database.insert(ITEMS, (1,))
-    assert scope.reason is Reason.POOL_SATURATED
-
-
-def test_off_decides_nothing(request_of: Begin) -> None:
-    world = World(slots=0, mode=Mode.OFF)
-    scope = request_of(world)
-    assert world.ask() == []
-    assert (scope.would_shed, scope.reason) == (False, Reason.OK)
-    assert world.load() == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome"),
-    [
-        (BackendFailed("away"), Outcome.FAILURE),
-        (StatementTimeout("slow"), Outcome.NEUTRAL),
-        (ValueError("the client's fault"), Outcome.OK),
-    ],
-)
-def test_the_breaker_hears_how_it_ended_with_the_generation_of_the_start(
-    error: Exception, outcome: Outcome
-) -> None:
-    world = World()
-
-    def unit(_session: Session) -> Never:
-        world.gate.generation = 4
-        raise error
-
-    with pytest.raises(type(error)):
-        world.database.read(unit)
-    world.ask()
-    assert world.gate.heard == [(outcome, 3), (Outcome.OK, 4)]
-
-
-def test_a_lane_without_a_breaker_works() -> None:
-    world = World()
-    control = Controller(
-        world.controller.rules, {lane: lambda: 2 for lane in Lane}, clock=world.clock
-    )
-    assert Database(world.backend, control, "duckdb").read(lambda _: 5) == 5
-
-
-def test_an_outage_opens_the_breaker_and_a_probe_ends_it() -> None:
-    clock = FakeClock()
-    rules = BreakerRules(min_calls=3)
-    breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, MemoryRecorder())
-    world = World(breaker=breaker)
-    world.backend.failure = BackendFailed("away")
-    for _ in range(3):
-        with pytest.raises(BackendFailed):
-            world.ask()
-    with pytest.raises(Shed) as caught:
-        world.ask()
-    assert caught.value.reason is Reason.BREAKER_OPEN
-    assert caught.value.retry_after_s > breaker.remaining_s()
-    world.backend.failure = None
-    clock.advance(1.0)
-    assert breaker.run_probe_if_due(lambda: world.backend.probe(Lane.READ, 1.0))
-    assert breaker.phase is BreakerPhase.CLOSED
-    assert world.ask() == []
-
-
-def test_saturation_never_opens_the_breaker() -> None:
-    breaker = LaneBreaker(
-        Lane.READ, BreakerRules(min_calls=1), FakeClock(), lambda: 0.0, MemoryRecorder()
-    )
-    world = World(pool_size=0, breaker=breaker)
-    for _ in range(5):
-        with pytest.raises(Shed):
-            world.ask()
-    assert breaker.phase is BreakerPhase.CLOSED

@@ -115,7 +115,8 @@ def test_exempt_paths_are_never_shed_and_hold_nothing():
     [
         ("GET", "/", Lane.READ), ("HEAD", "/", Lane.READ), ("OPTIONS", "/", Lane.READ),
         ("POST", "/", Lane.WRITE), ("PUT", "/", Lane.WRITE), ("DELETE", "/", Lane.WRITE),
-        ("BREW", "/", Lane.WRITE), ("POST", "/search", Lane.READ), ("POST", "/search/x", Lane.WRITE),
+        ("BREW", "/", Lane.WRITE), ("POST", "/search", Lane.READ),
+        ("POST", "/search/x", Lane.WRITE),
         ("GET", "/visit/7", Lane.WRITE), ("GET", "/nothing", None),
     ],
 )  # fmt: skip

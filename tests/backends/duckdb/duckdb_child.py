@@ -27,7 +27,7 @@ ITEMS = Insert("items", ("id", "name"))
 class Deaf:
     """A PoolObserver that hears nothing."""
 
-    def __getattr__(self, _: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, _: str) -> Any:
         return lambda *_args, **_options: None
 
 

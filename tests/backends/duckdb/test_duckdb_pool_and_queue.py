@@ -116,7 +116,7 @@ class Yielding:
         self._draw = random.Random(seed)
         self._pause = threading.Event()
 
-    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:  # noqa: ANN401
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.endswith(self._file):
             return None
         frame.f_trace_opcodes = True
