@@ -13,6 +13,7 @@ from guard.clock import MonotonicClock
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
 from guard.core.breaker import BreakerRules
+from guard.core.sizing import DatabaseKind
 from guard.core.vocabulary import BreakerPhase, Lane, Reason
 from guard.database import Database
 from guard.errors import BackendClosed, BadSetting, SettingsError
@@ -20,6 +21,7 @@ from guard.export.log import RefusalLog
 from guard.meter import PoolMeter
 from guard.middleware import Guard
 from guard.routing import Environ, Routing, lane_of_method
+from guard.settings.forms import kind_of
 from guard.socket_age import socket_age_s
 from guard.watcher import Watcher
 
@@ -72,7 +74,7 @@ class Assembly:
         )
         meter.controller = self.controller
         self._database = (
-            Database(backend, self.controller, backend_kind(settings)) if backend else None
+            Database(backend, self.controller, kind_of(settings.database_url)) if backend else None
         )
         self._watcher = Watcher(
             self.controller, backend, recorder, self.breakers,
@@ -191,20 +193,14 @@ def assemble(
     return assembly
 
 
-def backend_kind(settings: Settings) -> str:
-    """Return ``duckdb``, ``postgres``, or an empty string without a database."""
-    scheme = settings.database_url.partition("://")[0]
-    return {"duckdb": "duckdb", "postgresql": "postgres", "postgres": "postgres"}.get(scheme, "")
-
-
 def _backend(settings: Settings, observer: PoolObserver, clock: Clock) -> Backend | None:
     if not settings.database_url:
         return None
-    kind = backend_kind(settings)
+    kind = kind_of(settings.database_url)
     bounds = Bounds(WAIT_BOUND_FACTOR * settings.read_wait_budget_s, settings.statement_timeout_s)
-    if kind == "duckdb":
+    if kind is DatabaseKind.DUCKDB:
         return _duckdb(settings, observer, clock, bounds)
-    if kind == "postgres":
+    if kind is DatabaseKind.POSTGRES:
         return _postgres(settings, observer, clock, bounds)
     raise SettingsError(
         [BadSetting("GUARD_DATABASE_URL", "(unknown scheme)", "duckdb:/// or postgresql://")]

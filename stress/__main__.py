@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guard.errors import GuardError
-from stress.scenario import BACKENDS
+from service.postgres_binaries import NoPostgres
 from stress.server import ServerError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     overload.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
     overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
     for command in (incident, overload):
-        command.add_argument("--backend", choices=BACKENDS, required=True)
+        command.add_argument("--backend", choices=("duckdb", "postgres"), required=True)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     commit = commands.add_parser("group-commit", help="group commit against one per request")
@@ -75,7 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = import_module(_SCENARIOS[options.command]).run(options)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except (ServerError, GuardError, OSError) as error:
+    except ModuleNotFoundError as error:
+        print(f"stress: {error.name} is missing: pip install 'wsgi-guard[stress]'", file=sys.stderr)
+        return 2
+    except (ServerError, GuardError, NoPostgres, OSError) as error:
         print(f"stress: {error}", file=sys.stderr)
         return 2
     return status

@@ -80,7 +80,7 @@ class Server:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C is ours, and one signal reaches the whole tree.
             self._process = subprocess.Popen(
-                [sys.executable, *self._command],
+                [sys.executable, *self._command, "--bind", f"{HOST}:{self.target.port}"],
                 cwd=ROOT,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
@@ -120,6 +120,13 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def pin(self) -> None:
+        """Keep every thread of the tree on the first core."""
+        if self._process is not None:
+            for pid in tree(self._process.pid):
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    os.sched_setaffinity(int(thread.name), {min(os.sched_getaffinity(0))})
 
     def log_text(self) -> str:
         """Return everything that it logged."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 from guard.backends.base import Bounds
 from guard.clock import MonotonicClock
 from guard.core.vocabulary import Lane, Outcome
-from guard.errors import BackendBusy, BackendClosed, BackendError, BackendFailed, StatementTimeout
+from guard.errors import (
+    BackendBusy,
+    BackendClosed,
+    BackendError,
+    BackendFailed,
+    ConstraintViolation,
+    StatementTimeout,
+)
 from guard.testing.pool import MemoryPool
 from guard.testing.session import MemorySession
 
@@ -28,6 +35,14 @@ def _no_rows(_sql: str, _params: Sequence[object]) -> list[Row]:
     return []
 
 
+def _kind(error: BaseException) -> str:
+    if isinstance(error, BackendFailed):
+        return "unreachable"
+    if isinstance(error, StatementTimeout):
+        return "timeout"
+    return "constraint" if isinstance(error, ConstraintViolation) else "statement"
+
+
 class MemoryBackend:
     """A ``guard.backends.base.Backend`` without a database. Thread-safe.
 
@@ -35,6 +50,9 @@ class MemoryBackend:
     ``bounds.wait_s`` real seconds, and a unit whose ``bounds.run_s`` is over gets
     ``StatementTimeout`` from its next statement's end. It knows no SQL and so no transactions:
     what a write unit did to the ``execute`` function's own data before it raised stays there.
+
+    A slow database is an ``execute`` that moves a ``FakeClock`` or waits for an event; a sick one
+    is ``failure``; a pool that lost connections is ``resize``.
 
     Args:
         pool_size: connections of each lane, >= 0.
@@ -122,8 +140,13 @@ class MemoryBackend:
         """Append the row to ``rows``."""
         with self._turn(Lane.WRITE, bounds):
             if self.failure is not None:
+                self._failed(Lane.WRITE, _kind(self.failure))
                 raise self.failure
             self.rows.append((insert, row))
+
+    def resize(self, lane: Lane, size: int) -> None:
+        """Set how many of a lane's connections work (>= 0); ``size_max`` stays as it was asked."""
+        self._pools[lane].resize(size)
 
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment."""
@@ -187,6 +210,9 @@ class MemoryBackend:
         try:
             self._pools[lane].take(wait_s)
             got = True
+        except BackendBusy:
+            self._failed(lane, "busy")
+            raise
         finally:
             if self._observer is not None:
                 self._observer.acquired(lane, self._clock.now_s() - asked_s, got=got)
@@ -197,18 +223,26 @@ class MemoryBackend:
         asked_s = self._clock.now_s()
         outcome = Outcome.OK
         try:
-            return self._in_time(self._answer(sql, params), until_s)
+            self._in_time(asked_s, until_s)
+            rows = self._answer(sql, params)
+            self._in_time(self._clock.now_s(), until_s)
         except BaseException as error:
             outcome = self.classify(error)
+            self._failed(lane, _kind(error))
             raise
+        else:
+            return rows
         finally:
             if self._observer is not None:
                 self._observer.queried(lane, self._clock.now_s() - asked_s, outcome)
 
-    def _in_time(self, rows: list[Row], until_s: float) -> list[Row]:
-        if self._clock.now_s() > until_s:
+    def _in_time(self, now_s: float, until_s: float) -> None:
+        if now_s > until_s:
             raise StatementTimeout("the unit ran out of time")
-        return rows
+
+    def _failed(self, lane: Lane, kind: str) -> None:
+        if self._observer is not None:
+            self._observer.failed(lane, kind)
 
     def _answer(self, sql: str, params: Sequence[object]) -> list[Row]:
         if self.failure is not None:

@@ -19,6 +19,7 @@ class MemoryPool:
         self._changed = Condition()
         # Guarded by _changed.
         self._size = size
+        self._size_max = size
         self._in_use = 0
         self._waiting = 0
         self._closed = False
@@ -48,6 +49,12 @@ class MemoryPool:
             self._in_use -= 1
             self._changed.notify_all()
 
+    def resize(self, size: int) -> None:
+        """Set how many places work; what was asked for stays, so fewer is a degraded pool."""
+        with self._changed:
+            self._size = size
+            self._changed.notify_all()
+
     def close(self, timeout_s: float) -> None:
         """Refuse who waits or comes, and wait at most ``timeout_s`` for who is in."""
         with self._changed:
@@ -58,7 +65,7 @@ class MemoryPool:
     def signals(self) -> PoolSignals:
         """Return the pool at this moment."""
         with self._changed:
-            return PoolSignals(self._size, self._size, self._in_use, self._waiting, self._size)
+            return PoolSignals(self._size, self._size_max, self._in_use, self._waiting, self._size)
 
     def _open_or_free(self) -> bool:
         return self._closed or self._in_use < self._size

@@ -42,6 +42,9 @@ class Observer:
     def queried(self, lane: Lane, took_s: float, outcome: Outcome) -> None:
         self.heard.append(("queried", lane, took_s, outcome))
 
+    def failed(self, lane: Lane, kind: str) -> None:
+        """Errors' kinds are not looked at here."""
+
 
 def test_sessions_hand_statements_to_the_function() -> None:
     asked = []
