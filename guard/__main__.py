@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from guard.errors import BackendFailed, SettingsError
+from guard.export.docs import markdown as metrics_page
 from guard.settings import load
 from guard.settings.check import check
 from guard.settings.machine import usable_memory_mib
@@ -38,6 +39,7 @@ exit status:
 
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/settings.md": markdown,
+    "docs/metrics.md": metrics_page,
     ".env.example": env_example,
 }
 """The generated files by their path in the project."""

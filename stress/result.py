@@ -138,7 +138,9 @@ class Summary:
         total: all requests together.
         kinds: each kind that occurred.
         offered_per_s: requests per second that need the database.
-        goodput_per_s: of those, right answers within ``GOOD_WITHIN_S`` of the due time.
+        goodput_per_s: of those, right answers within ``GOOD_WITHIN_S`` of the due time, over
+            the time until the last of them where that is later than the schedule's end.
+        good_share: those answers' share of the requests that need the database, 0 to 1.
         lag_p99_ms: the generator's own lateness, milliseconds.
         void: why the run says nothing; empty where it is good.
         interrupted: the run was ended early.
@@ -149,6 +151,7 @@ class Summary:
     kinds: Mapping[str, KindSummary]
     offered_per_s: float
     goodput_per_s: float
+    good_share: float
     lag_p99_ms: float
     void: str
     interrupted: bool
@@ -176,6 +179,7 @@ def summarise(run: Run) -> Summary:
     """Return the summary of a run."""
     samples = run.samples
     database = [sample for sample in samples if sample.kind != NO_TERM]
+    good_ends = [one.due_s + one.latency_s for one in database if one.good]
     lags = sorted(sample.lag_s for sample in samples)
     lag = percentile(lags, 0.99)
     kinds = {
@@ -187,7 +191,8 @@ def summarise(run: Run) -> Summary:
         total=summarise_kind(samples),
         kinds=kinds,
         offered_per_s=len(database) / run.seconds,
-        goodput_per_s=sum(sample.good for sample in database) / run.seconds,
+        goodput_per_s=len(good_ends) / max(run.seconds, *good_ends, 0.0),
+        good_share=len(good_ends) / max(1, len(database)),
         lag_p99_ms=lag * 1e3,
         void=_why_void(run, lag),
         interrupted=run.interrupted,

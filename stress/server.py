@@ -183,8 +183,8 @@ def tree(pid: int) -> list[int]:
     while left:
         one = left.pop()
         with suppress(OSError):
-            for children in Path(f"/proc/{one}/task").glob("*/children"):
-                left.extend(map(int, children.read_text().split()))
+            for task in Path(f"/proc/{one}/task").iterdir():
+                left.extend(map(int, (task / "children").read_text().split()))
             found.append(one)
     return found
 

@@ -183,6 +183,14 @@ def test_a_bucket_is_forgotten_when_the_tenth_after_it_begins(later_s: float, le
     assert sum(core.counted(state, RULES, NOW_S + later_s)) == left
 
 
+def test_the_window_never_grows_past_its_ten_buckets() -> None:
+    state = CLOSED
+    for tenth in range(50):
+        state = core.record(state, RULES, Outcome.OK, 7, NOW_S + tenth, 0.0)
+        assert len(state.window) == min(tenth + 1, core.BUCKETS)
+    assert core.counted(state, RULES, NOW_S + 49) == (core.BUCKETS, 0)
+
+
 def test_a_time_read_before_waiting_for_the_lock_counts_in_the_newest_bucket() -> None:
     state = CLOSED._replace(window=(Bucket(101, 1, 0),))
     after = record(Outcome.FAILURE)(state)

@@ -83,7 +83,14 @@ def test_goodput_counts_right_answers_in_time_that_need_the_database() -> None:
     summary = summarise(Run(samples, 6, 6, 2.0))
 
     assert summary.goodput_per_s == 0.5
+    assert summary.good_share == 1 / 5
     assert summary.offered_per_s == 2.5
+
+
+def test_goodput_does_not_profit_from_answers_after_the_schedules_end() -> None:
+    samples = [_sample(due_s=1.0, latency_s=1.0)] * 10
+
+    assert summarise(Run(samples, 10, 10, 1.0)).goodput_per_s == 5
 
 
 def test_unexpected_statuses_and_reasons_are_counted() -> None:
