@@ -25,7 +25,9 @@ run: $(STAMP) ## Start the service on embedded DuckDB (GUARD_DATABASE_URL to cha
 	  exec $(BIN)/gunicorn -c gunicorn_config.py '$(APP)'
 
 run-postgres: $(STAMP) ## Start the service on PostgreSQL (GUARD_DATABASE_URL, or a server of its own).
-	@exec $(BIN)/python -m service.run_postgres
+	@if [ -n "$$GUARD_DATABASE_URL" ]; then exec $(BIN)/gunicorn -c gunicorn_config.py '$(APP)'; fi; \
+	  mkdir -p data && exec $(BIN)/python -m service.demo_postgres --data data/postgres \
+	    -- $(BIN)/gunicorn -c gunicorn_config.py '$(APP)'
 
 stress: $(STAMP) ## Replay the incident against both databases.
 	$(BIN)/python -m stress incident --backend duckdb --out stress-results

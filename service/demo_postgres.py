@@ -278,16 +278,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: Sequence[str], url: str) -> int:
-    environment = {**os.environ, "GUARD_DATABASE_URL": url}
-    # A process group of its own: a Ctrl-C reaches it once, from here, and before the server stops.
-    with subprocess.Popen(list(command), env=environment, process_group=0) as process:  # noqa: S603
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            status = process.wait()
-        finally:
-            process.kill()
+    """Run the command and hand each stop signal on to it; return its exit status."""
+    started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def hand_on(number: int, _frame: object) -> None:
+        if started:
+            started[0].send_signal(number)
+        else:
+            early.append(number)
+
+    # Handlers and not a KeyboardInterrupt, which could come between the start and the wait.
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        environment = {**os.environ, "GUARD_DATABASE_URL": url}
+        # A process group of its own: a Ctrl-C reaches it once, and before the server stops.
+        started.append(subprocess.Popen(list(command), env=environment, process_group=0))  # noqa: S603
+        for number in early:
+            started[0].send_signal(number)
+        status = started[0].wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return status if status >= 0 else 128 - status
 
 
