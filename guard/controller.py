@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.clock import MonotonicClock
@@ -88,6 +89,10 @@ class Controller:
         self.clock: Clock = clock or MonotonicClock()
         self.serving = serving
         self._draw = draw
+        self._arrivals = codel.Codel()
+        self._arrivals_lock = Lock()
+        budgets_s = [limits.wait_budget_s for limits in rules.lanes.values()]
+        self._arrivals_target_s = min(budgets_s) / 2
         found = breakers or {}
         self._lanes = {
             lane: LaneState(limits, slots[lane], found.get(lane))
@@ -134,7 +139,7 @@ class Controller:
             state.unfinished,
             slots,
             state.hold_s,
-            codel.standing(state.codel, now_s),
+            codel.standing(state.codel, now_s) or codel.standing(self._arrivals, now_s),
             now_s - scope.arrived_s,
             scope.deadline_at_s - scope.arrived_s,
         )
@@ -143,6 +148,16 @@ class Controller:
         """Return a new request's scope; ``age_s`` is the time since it was accepted."""
         arrived_s = self.clock.now_s() - age_s
         return RequestScope(lane, arrived_s, arrived_s + self.rules.deadline_s)
+
+    def arrived(self, age_s: float) -> None:
+        """Hear how long a request has waited in front of the application.
+
+        A queue that stands there makes the lanes shed what is old, as one at the pool does:
+        when the process is out of CPU no pool is saturated, and yet every answer comes late.
+        """
+        now_s = self.clock.now_s()
+        with self._arrivals_lock:
+            self._arrivals = codel.observe(self._arrivals, age_s, self._arrivals_target_s, now_s)
 
     def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:
         """Return the longest wait for a connection; <= 0 when the deadline has passed."""

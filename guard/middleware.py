@@ -84,6 +84,7 @@ class Guard:
         age_s = self._age_s(environ)
         if self._age_s is not no_age:
             self._recorder.observe(metrics.QUEUE_WAIT, ("kernel",), age_s)
+            self._controller.arrived(age_s)
         lane = self._lane_of(environ)
         scope = self._controller.scope(lane, age_s)
         exchange = _Exchange(self, environ, start_response, scope, started_s)

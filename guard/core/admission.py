@@ -9,7 +9,8 @@ The rules, in the order in which they are asked; the first that refuses gives th
    full: slow clients hold the threads.
 5. ``pool_saturated``: predictive policy, the queue is full or the predicted wait is over the
    lane's budget; static policy, too large a share of the pool is in use.
-6. ``queue_delay``: a standing queue (see ``guard.core.codel``) and the request is old.
+6. ``queue_delay``: a standing queue (see ``guard.core.codel``), at the lane's pool or in front
+   of the application, and the request is older than two wait budgets.
 7. ``deadline``: age + wait + hold time would be past the request's deadline.
 
 Predicted wait. With ``n`` requests admitted and unfinished, ``P`` slots and ``h`` the moving
@@ -39,7 +40,7 @@ class Signals(NamedTuple):
         unfinished: requests admitted that have not given their connection back (n), >= 0.
         slots: requests that the pool can serve at once *now* (P), >= 0.
         hold_s: moving average of the time for which a slot is held (h), >= 0.
-        standing_queue: CoDel's verdict on the lane.
+        standing_queue: CoDel's verdict on the lane's pool or on the queue before the application.
         age_s: time since the request was accepted, >= 0.
         deadline_s: the answer's latest time, counted from accept; ``inf`` for none.
     """
