@@ -7,7 +7,7 @@ from guard import gunicorn as guard
 
 settings = guard.settings_or_exit()
 
-worker_class = "gthread"
+worker_class = "guard.gunicorn.worker.GuardWorker"
 workers = settings.workers
 threads = settings.threads
 graceful_timeout = guard.graceful_timeout_s(settings)

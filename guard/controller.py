@@ -72,6 +72,9 @@ class Controller:
         clock: the monotonic clock of all times here.
         draw: gives uniform random numbers in ``[0, 1)``.
         serving: ``OK``, or ``STARTING`` or ``DRAINING`` while the worker does not serve.
+
+    Attributes:
+        queue_age_s: how long the last request waited in front of the application, seconds.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Controller:
         self.clock: Clock = clock or MonotonicClock()
         self.serving = serving
         self._draw = draw
+        self.queue_age_s = 0.0
         self._arrivals = codel.Codel()
         self._arrivals_lock = Lock()
         budgets_s = [limits.wait_budget_s for limits in rules.lanes.values()]
@@ -157,6 +161,7 @@ class Controller:
         """
         now_s = self.clock.now_s()
         with self._arrivals_lock:
+            self.queue_age_s = age_s
             self._arrivals = codel.observe(self._arrivals, age_s, self._arrivals_target_s, now_s)
 
     def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:

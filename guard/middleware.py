@@ -119,19 +119,41 @@ class Guard:
             scope.release()
         finally:
             CURRENT.set(None)
-            self._count(exchange, scope, self._controller.clock.now_s() - exchange.started_s)
+            took_s = self._controller.clock.now_s() - exchange.started_s
+            self._count(exchange.environ, scope, exchange.status, took_s)
 
-    def _count(self, exchange: _Exchange, scope: RequestScope, took_s: float) -> None:
-        environ, record = exchange.environ, self._recorder
+    def consider(self, environ: Environ) -> Response | None:
+        """Return the refusal that the request would get anyway, counted; None to let it through.
+
+        For a server that can answer before it gives the request a thread. Of the environ only
+        method, path and query are needed. A request that is let through is decided again.
+        """
+        lane = self._lane_of(environ)
+        controller = self._controller
+        if lane is None or controller.mode is not Mode.ENFORCE:
+            return None
+        started_s = controller.clock.now_s()
+        # The request would still have to wait as long as those that got through last.
+        scope = controller.scope(lane, controller.queue_age_s)
+        scope.reason = controller.check(scope, lane).reason
+        if not scope.reason.sheds:
+            return None
+        scope.retry_after_s = controller.retry_after_s(lane, scope.reason)
+        response = refusal(scope.reason, scope.retry_after_s, self._problem_type)
+        self._count(environ, scope, "503", controller.clock.now_s() - started_s)
+        return response
+
+    def _count(self, environ: Environ, scope: RequestScope, status: str, took_s: float) -> None:
+        record = self._recorder
         method = environ["REQUEST_METHOD"]
         if method not in _METHODS:
             method = "(other)"
         route = environ.get(ROUTE_KEY, "(unmatched)")
         lane = scope.lane or lane_of_method(environ)
         reason = scope.reason
-        if reason.sheds and not scope.would_shed and not exchange.status.startswith("503"):
+        if reason.sheds and not scope.would_shed and not status.startswith("503"):
             reason = Reason.OK  # the application caught the refusal and answered otherwise
-        record.add(metrics.HTTP_RESPONSES, (method, route, exchange.status[:3]))
+        record.add(metrics.HTTP_RESPONSES, (method, route, status[:3]))
         if scope.would_shed:
             decision = "would_shed"
             record.observe(metrics.WOULD_SHED_DURATION, (), took_s)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from guard.assembly import Assembly
     from guard.events import Recorder
+    from guard.middleware import Guard
     from guard.routing import Environ
     from guard.settings import Settings
 
@@ -52,14 +53,16 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
     if recorder is None and worker is not None:
         recorder = worker.recorder
     assembly = assemble(settings, recorder=recorder, prepare=migrate, classify=classify)
+    app = Flask("service", static_folder=None)
+    guard = _install(app, assembly)
     if worker is not None:
+        worker.gate = guard.consider
         worker.on_drain(assembly.drain)
         worker.on_exit(assembly.close)
-    return _flask(assembly, settings.problem_type)
+    return app
 
 
-def _flask(assembly: Assembly, problem_type: str) -> Flask:
-    app = Flask("service", static_folder=None)
+def _install(app: Flask, assembly: Assembly) -> Guard:
     # One byte more than is taken: of a body without a told length werkzeug reads this much and
     # drops the rest in silence, so the last byte is how a handler sees that there was more.
     app.config["MAX_CONTENT_LENGTH"] = BODY_MAX_BYTES + 1
@@ -67,15 +70,16 @@ def _flask(assembly: Assembly, problem_type: str) -> Flask:
     app.url_map.merge_slashes = False
     app.before_request(_tell_route)
     app.register_blueprint(Handlers(Warriors(assembly.database), assembly).blueprint())
-    install(app, problem_type)
+    install(app, assembly.settings.problem_type)
     app.extensions[EXTENSION] = assembly
     inner: Callable[..., Iterable[bytes]] = app.wsgi_app
 
     def closing(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         return inner(environ, _close_after_unread_body(environ, start_response))
 
-    app.wsgi_app = assembly.wrap(closing)  # type: ignore[method-assign]
-    return app
+    guard = assembly.wrap(closing)
+    app.wsgi_app = guard  # type: ignore[method-assign]
+    return guard
 
 
 def _tell_route() -> None:

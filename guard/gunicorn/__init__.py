@@ -5,7 +5,7 @@ A configuration file for gunicorn looks like this::
     from guard.gunicorn import graceful_timeout_s, settings_or_exit, ...
 
     settings = settings_or_exit()
-    worker_class = "gthread"
+    worker_class = "guard.gunicorn.worker.GuardWorker"
     workers = settings.workers
     threads = settings.threads
     graceful_timeout = graceful_timeout_s(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from guard.errors import GuardError
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.events import Recorder
+    from guard.problem import Response
     from guard.settings import Settings
 
 
@@ -29,11 +30,14 @@ class WorkerContext:
     Attributes:
         recorder: the worker's row of the board that all workers share.
         settings: the settings with which the arbiter started this worker.
+        gate: asked by ``GuardWorker`` before a request gets a thread, with as much of the
+            environ as tells its lane; returns the refusal, or None to let it through.
     """
 
     def __init__(self, recorder: Recorder, settings: Settings) -> None:
         self.recorder = recorder
         self.settings = settings
+        self.gate: Callable[[dict[str, Any]], Response | None] | None = None
         self.drain_callbacks: list[Callable[[], object]] = []
         self.exit_callbacks: list[Callable[[float], object]] = []
         self._pid = os.getpid()

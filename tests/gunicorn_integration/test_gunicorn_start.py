@@ -162,4 +162,4 @@ def test_the_configuration_file_is_executable_alone(tmp_path: Path) -> None:
     printed = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " = " in line)
     assert printed["preload_app"] == "= False"
     assert printed["control_socket_disable"] == "= True"
-    assert printed["worker_class"] == "= gthread"
+    assert printed["worker_class"] == "= guard.gunicorn.worker.GuardWorker"

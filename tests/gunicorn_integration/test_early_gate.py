@@ -1,0 +1,171 @@
+"""Refusals from the accept loop, on raw sockets against the real server."""
+
+import socket
+from contextlib import closing
+
+import gunicorn as gunicorn_package
+import pytest
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn_process import APP, BOUND_S, get, gunicorn
+from test_gunicorn_life import holding, joined
+
+from guard.gunicorn.worker import GuardWorker
+
+pytestmark = pytest.mark.process
+
+GATED = (
+    APP
+    + """
+from guard.core.vocabulary import Reason
+from guard.problem import refusal
+
+worker.gate = lambda e: refusal(Reason.QUEUE_DELAY, 3) if e["PATH_INFO"] == "/shed" else None
+"""
+)
+HEAD = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with gunicorn(tmp_path_factory.mktemp("gated"), app=GATED) as server:
+        server.wait_ready()
+        yield server
+
+
+class Client:
+    """A raw connection that reads whole responses."""
+
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), BOUND_S)
+        self.data = b""
+
+    def send(self, text):
+        self.sock.sendall(text.encode())
+
+    def answer(self):
+        """Return the next response's status and body."""
+        while b"\r\n\r\n" not in self.data:
+            self._more()
+        head, _, self.data = self.data.partition(b"\r\n\r\n")
+        fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+        length = int(fields[b"content-length"])
+        while len(self.data) < length:
+            self._more()
+        body, self.data = self.data[:length], self.data[length:]
+        return int(head.split()[1]), body
+
+    def at_end(self):
+        return not self.data and self.sock.recv(1) == b""
+
+    def _more(self):
+        part = self.sock.recv(65536)
+        assert part, f"the connection was closed after {self.data!r}"
+        self.data += part
+
+
+@pytest.fixture
+def client(running):
+    connected = Client(running.port)
+    with closing(connected.sock):
+        yield connected
+
+
+def test_a_refusal_leaves_while_every_thread_is_busy(tmp_path):
+    with gunicorn(tmp_path, app=GATED) as server:
+        server.wait_ready()
+        threads = holding(server, 4)
+        status, body = get(server.port, "/shed")
+        assert status == 503
+        assert '"queue_delay"' in body
+        assert '"retry_after": 3' in body
+        (tmp_path / "release").touch()
+        joined(threads)
+
+
+def test_the_connection_is_kept_and_serves_both_ways(client):
+    for path, status in [("/shed", 503), ("/x", 200), ("/shed", 503), ("/shed", 503), ("/x", 200)]:
+        client.send(HEAD.format(path, ""))
+        assert client.answer()[0] == status
+
+
+def test_a_client_that_asks_for_it_is_closed(client):
+    client.send(HEAD.format("/shed", "Connection: close\r\n"))
+    assert client.answer()[0] == 503
+    assert client.at_end()
+
+
+def test_pipelined_requests_are_answered_in_order_by_the_normal_way(client):
+    client.send(HEAD.format("/shed", "") + HEAD.format("/x", ""))
+    assert client.answer()[0] == 200
+    assert client.answer()[0] == 200
+
+
+def test_silent_clients_hold_no_thread(running):
+    silent = [Client(running.port) for _ in range(20)]
+    try:
+        assert get(running.port, "/x")[0] == 200
+        for client in silent:
+            client.send(HEAD.format("/x", ""))
+            assert client.answer()[0] == 200
+    finally:
+        for client in silent:
+            client.sock.close()
+
+
+def test_half_a_head_takes_the_normal_way(client):
+    first, second = HEAD.format("/shed", "")[:20], HEAD.format("/shed", "")[20:]
+    client.send(first)
+    # A whole answer on another connection: the loop has seen the half by now.
+    other = Client(client.sock.getpeername()[1])
+    with closing(other.sock):
+        other.send(HEAD.format("/x", ""))
+        assert other.answer()[0] == 200
+    client.send(second)
+    assert client.answer()[0] == 200
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /shed HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /shed HTTP/1.0\r\nHost: h\r\n\r\n",
+    ],
+)
+def test_what_is_not_plain_takes_the_normal_way(client, request_text):
+    client.send(request_text)
+    assert client.answer()[0] == 200
+
+
+def test_a_body_that_looks_like_a_request_is_none(client):
+    body = HEAD.format("/shed", "")
+    client.send(f"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n")
+    client.send(body)
+    assert client.answer()[0] == 200
+    client.send(HEAD.format("/shed", ""))
+    assert client.answer()[0] == 503
+
+
+def test_clients_that_go_away_leave_nothing_behind(running):
+    for _ in range(50):
+        gone = Client(running.port)
+        gone.send(HEAD.format("/shed", ""))
+        gone.answer()
+        gone.sock.close()
+    assert get(running.port, "/shed")[0] == 503
+    assert get(running.port, "/x")[0] == 200
+
+
+def test_gunicorn_still_has_the_parts_that_the_worker_touches():
+    assert gunicorn_package.version_info[0] == 27
+    assert issubclass(GuardWorker, ThreadWorker)
+    for name in ("enqueue_req", "on_client_socket_readable", "on_pending_socket_readable"):
+        assert callable(getattr(ThreadWorker, name))
+    used = set(ThreadWorker.__init__.__code__.co_names)
+    assert {"nr_conns", "keepalived_conns", "pending_conns", "poller"} <= used
+    assert {"sock", "parser", "initialized", "data_ready"} <= set(TConn.__init__.__code__.co_names)
+    assert callable(TConn.set_timeout)
+    assert callable(TConn.close)
+    assert "buf" in SocketUnreader.__mro__[1].__init__.__code__.co_names

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.gunicorn.head import parse
+
+PLAIN = b"GET /a%20b/%C3%A4?t=x%20y HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n"
+
+
+def test_a_plain_get_is_recognised():
+    head = parse(PLAIN)
+    assert head is not None
+    assert head.keep_alive
+    assert head.environ == {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/a b/\xc3\xa4",
+        "QUERY_STRING": "t=x%20y",
+        "SCRIPT_NAME": "",
+    }
+
+
+def test_close_is_seen():
+    head = parse(PLAIN.replace(b"Accept: */*", b"connection:  Close "))
+    assert head is not None
+    assert not head.keep_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        PLAIN[:-1],
+        PLAIN[:-2],
+        PLAIN + b"G",
+        PLAIN + PLAIN,
+        PLAIN.replace(b"GET", b"POST"),
+        PLAIN.replace(b"GET", b"HEAD"),
+        PLAIN.replace(b"GET ", b"GET  "),
+        PLAIN.replace(b"GET /", b"GET http://h/"),
+        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PLAIN.replace(b"Accept: */*", b"Content-Length: 0"),
+        PLAIN.replace(b"Accept: */*", b"content-length : 5"),
+        PLAIN.replace(b"Accept: */*", b"Transfer-Encoding: chunked"),
+        PLAIN.replace(b"Accept: */*", b"Expect: 100-continue"),
+        PLAIN.replace(b"Accept: */*", b"Upgrade: h2c"),
+        PLAIN.replace(b"Accept: */*", b"HTTP2-Settings: x"),
+        PLAIN.replace(b"Accept: */*", b"Connection: upgrade"),
+        PLAIN.replace(b"Accept: */*", b"Connection: close, te"),
+        PLAIN.replace(b"Accept: */*", b"Host: twice"),
+        PLAIN.replace(b"Host: h", b"X: h"),
+        PLAIN.replace(b"Accept: */*", b" folded"),
+        PLAIN.replace(b"Accept: */*", b"X: \x00"),
+        PLAIN.replace(b"Accept: */*\r\n", b"Accept: */*\n"),
+        PLAIN.replace(b"\r\n", b"\n"),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ],
+)
+def test_everything_else_goes_the_normal_way(data):
+    assert parse(data) is None
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise(data):
+    parse(data)
+    parse(b"GET /" + data + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+
+
+@given(st.binary(min_size=1, max_size=100))
+def test_what_follows_the_head_is_never_taken_for_a_part_of_it(rest):
+    head = parse(PLAIN + rest)
+    assert head is None
