@@ -69,7 +69,7 @@ def test_two_processes_write_and_one_reads() -> None:
 def kill_rounds(board: Board, rounds: int, ends: random.Random, *, by_opcode: bool) -> int:
     """Kill a worker in each round and check what is left; return the sum of acknowledged writes."""
     sure = 0
-    for _ in range(rounds):
+    for number_of_round in range(rounds):
         done = acknowledged()
         # A claim takes some 25,000 bytecodes, one write 150 to 500.
         last = ends.choice((ends.randrange(25_000), 20_000 + ends.randrange(30_000)))
@@ -85,6 +85,11 @@ def kill_rounds(board: Board, rounds: int, ends: random.Random, *, by_opcode: bo
         before = totals(board)
         pid = forked(work)
         if not by_opcode:
+            # Every other worker is let write first, however slowly a process starts here.
+            for _ in range(5000 if number_of_round % 2 else 0):
+                if done[0]:
+                    break
+                Event().wait(0.001)
             Event().wait(ends.random() * 0.02)
             os.kill(pid, signal.SIGKILL)
         assert ended(pid) == -signal.SIGKILL

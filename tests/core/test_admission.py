@@ -37,6 +37,12 @@ IDLE = Signals(
         ({"standing_queue": True, "age_s": 0.2}, Reason.OK),
         ({"standing_queue": True, "age_s": 0.201}, Reason.QUEUE_DELAY),
         ({"standing_queue": False, "age_s": 5.0}, Reason.OK),
+        # age 0.16 + wait 0.05 is more than two budgets, although neither is
+        ({"standing_queue": True, "age_s": 0.16}, Reason.OK),
+        (
+            {"standing_queue": True, "age_s": 0.16, "unfinished": 7, "in_flight": 7},
+            Reason.QUEUE_DELAY,
+        ),
         # age 0.9 + wait 0.05 + hold 0.05 against the deadline
         ({"unfinished": 7, "in_flight": 7, "age_s": 0.9, "deadline_s": 1.0}, Reason.OK),
         ({"unfinished": 7, "in_flight": 7, "age_s": 0.91, "deadline_s": 1.0}, Reason.DEADLINE),
