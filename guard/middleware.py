@@ -177,7 +177,8 @@ class _Exchange:
 
     __slots__ = (
         "_body", "_guard", "_iterator", "_start_response", "_untouched",
-        "environ", "finished", "scope", "started_s", "status",
+        "environ", "finished", "scope", "started",
+        "started_s", "status",
     )  # fmt: skip
 
     def __init__(
@@ -194,6 +195,7 @@ class _Exchange:
         self.scope = scope
         self.started_s = started_s
         self.status = "500"
+        self.started = False
         self.finished = False
         self._body: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] | None = None
@@ -215,6 +217,7 @@ class _Exchange:
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401
         self.status = status
+        self.started = True
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
@@ -249,7 +252,7 @@ class _Exchange:
             _close_connection(self._start_response)
         try:
             line = status_line(response.status)
-            if replace and not self.status.startswith("500"):
+            if replace and self.started:
                 import sys
 
                 self._start_response(line, response.headers, sys.exc_info())

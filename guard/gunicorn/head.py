@@ -1,9 +1,9 @@
 """Recognises the one shape of request that may be refused without the full parser. Pure.
 
 A refusal in the accept loop must never take a byte that belongs to something else. So the bytes
-that have come must be exactly one complete head of a GET without a body, in plain HTTP/1.1, and
-nothing after it; whatever is longer, shorter, pipelined, chunked or merely unusual is left to
-gunicorn's own parser.
+that have come must be exactly one complete request in plain HTTP/1.1, with a body of a told
+length or none, and nothing after it; whatever is longer, shorter, pipelined, chunked or merely
+unusual is left to gunicorn's own parser.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-HEAD_BYTES_MAX: Final = 8192
-"""A longer head goes the normal way."""
+REQUEST_BYTES_MAX: Final = 8192
+"""A longer request goes the normal way."""
 
 _HEAD = re.compile(
-    rb"GET (/[!-\"$-~]*) HTTP/1\.1\r\n"
+    rb"(GET|POST|PUT|PATCH|DELETE) (/[!-\"$-~]*) HTTP/1\.1\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)"
     rb"\r\n"
 )
 _SPECIAL = re.compile(
-    rb"^(?:content-length|transfer-encoding|expect|upgrade|te|trailer|http2-settings)[\t ]*:",
+    rb"^(?:transfer-encoding|expect|upgrade|te|trailer|http2-settings)[\t ]*:",
     re.IGNORECASE | re.MULTILINE,
+)
+_LENGTH = re.compile(
+    rb"^content-length[\t ]*:[\t ]*([^\r]*?)[\t ]*\r$", re.IGNORECASE | re.MULTILINE
 )
 _HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^connection:[\t ]*(.*?)[\t ]*\r$", re.IGNORECASE | re.MULTILINE)
@@ -42,20 +45,29 @@ class Head(NamedTuple):
 
 def parse(data: bytes) -> Head | None:
     """Return the request that ``data`` is, all of it; None where it is anything else."""
-    found = _HEAD.fullmatch(data)
+    head, end, body = data.partition(b"\r\n\r\n")
+    found = _HEAD.fullmatch(head + end)
     if found is None:
         return None
-    target, fields = found.groups()
+    method, target, fields = found.groups()
     if _SPECIAL.search(fields) or len(_HOST.findall(fields)) != 1:
+        return None
+    if not _whole(_LENGTH.findall(fields), body):
         return None
     options = [value.lower() for value in _CONNECTION.findall(fields)]
     if any(option not in {b"keep-alive", b"close"} for option in options):
         return None
     path, _, query = target.partition(b"?")
-    environ = {
-        "REQUEST_METHOD": "GET",
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method.decode(),
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query.decode("latin-1"),
         "SCRIPT_NAME": "",
     }
     return Head(environ, b"close" not in options)
+
+
+def _whole(lengths: list[bytes], body: bytes) -> bool:
+    if not lengths:
+        return not body
+    return len(lengths) == 1 and lengths[0] == str(len(body)).encode()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from guard.gunicorn.context import current_worker
-from guard.gunicorn.head import HEAD_BYTES_MAX, parse
+from guard.gunicorn.head import REQUEST_BYTES_MAX, parse
 from guard.problem import status_line
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no ty
     def _settled(self, conn: Any, gate: Callable[[dict[str, Any]], Response | None]) -> bool:  # noqa: ANN401
         sock = conn.sock
         try:
-            data = sock.recv(HEAD_BYTES_MAX, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            data = sock.recv(REQUEST_BYTES_MAX, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             if not data:
                 # The client has closed a connection that was kept for it.
                 self._drop(conn)

@@ -48,6 +48,8 @@ class Client:
         while b"\r\n\r\n" not in self.data:
             self._more()
         head, _, self.data = self.data.partition(b"\r\n\r\n")
+        if head.split()[1] == b"100":
+            return self.answer()
         fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
         length = int(fields[b"content-length"])
         while len(self.data) < length:
@@ -128,14 +130,26 @@ def test_half_a_head_takes_the_normal_way(client):
 @pytest.mark.parametrize(
     "request_text",
     [
-        "POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
-        "GET /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+        "POST /shed HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n",
         "GET /shed HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "GET /shed HTTP/1.0\r\nHost: h\r\n\r\n",
     ],
 )
 def test_what_is_not_plain_takes_the_normal_way(client, request_text):
     client.send(request_text)
+    assert client.answer()[0] == 200
+
+
+def test_a_request_that_has_come_with_its_whole_body_is_refused_too(client):
+    for _ in range(2):
+        client.send("POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc")
+        assert client.answer()[0] == 503
+    client.send(HEAD.format("/x", ""))
+    assert client.answer()[0] == 200
+
+
+def test_a_body_that_is_still_coming_takes_the_normal_way(client):
+    client.send("POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na")
     assert client.answer()[0] == 200
 
 

@@ -25,6 +25,21 @@ def test_close_is_seen():
     assert not head.keep_alive
 
 
+def test_a_body_of_the_told_length_belongs_to_the_request():
+    posted = PLAIN.replace(b"GET", b"POST").replace(b"Accept: */*", b"content-length:  3 ")
+    head = parse(posted + b"abc")
+    assert head is not None
+    assert head.environ["REQUEST_METHOD"] == "POST"
+    assert parse(posted) is None
+    assert parse(posted + b"ab") is None
+    assert parse(posted + b"abcd") is None
+
+
+@pytest.mark.parametrize("length", [b"+3", b"03", b"3, 3", b"0x3", b"", b"3\r\nContent-Length: 3"])
+def test_an_unusual_length_goes_the_normal_way(length):
+    assert parse(PLAIN.replace(b"Accept: */*", b"Content-Length: " + length) + b"abc") is None
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -33,12 +48,12 @@ def test_close_is_seen():
         PLAIN[:-2],
         PLAIN + b"G",
         PLAIN + PLAIN,
-        PLAIN.replace(b"GET", b"POST"),
         PLAIN.replace(b"GET", b"HEAD"),
+        PLAIN.replace(b"GET", b"BREW"),
         PLAIN.replace(b"GET ", b"GET  "),
         PLAIN.replace(b"GET /", b"GET http://h/"),
         PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
-        PLAIN.replace(b"Accept: */*", b"Content-Length: 0"),
+        PLAIN.replace(b"Accept: */*", b"Content-Length: 1"),
         PLAIN.replace(b"Accept: */*", b"content-length : 5"),
         PLAIN.replace(b"Accept: */*", b"Transfer-Encoding: chunked"),
         PLAIN.replace(b"Accept: */*", b"Expect: 100-continue"),
