@@ -143,7 +143,7 @@ def _shape(kind: DatabaseKind, cores: int) -> _Shape:
     if kind is DatabaseKind.DUCKDB:
         # One process owns the file. More readers than cores make every query slower; a writer
         # that waits for the group commit costs nothing but its thread.
-        return _Shape(1, scaled, 24, 1, 39)
+        return _Shape(1, scaled, 40, 1, 39)
     if kind is DatabaseKind.POSTGRES:
         return _Shape(min(scaled, _POSTGRES_WORKERS_MAX), 4, 12, 4, 12)
     return _Shape(scaled, 4, 4, 4, 4)

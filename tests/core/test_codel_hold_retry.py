@@ -61,9 +61,9 @@ def test_the_average_stays_between_the_smallest_and_the_largest_value(first, val
     assert min(seen) - 1e-9 <= average <= max(seen) + 1e-9
 
 
-def test_the_average_follows_a_step_within_22_uses():
+def test_the_average_follows_a_step_within_45_uses():
     average = 0.0
-    for _ in range(22):
+    for _ in range(45):
         average = hold_time.update(average, 1.0)
     assert average > 0.9
 
