@@ -10,7 +10,8 @@ The rules, in the order in which they are asked; the first that refuses gives th
 5. ``pool_saturated``: predictive policy, the queue is full or the predicted wait is over the
    lane's budget; static policy, too large a share of the pool is in use.
 6. ``queue_delay``: a standing queue (see ``guard.core.codel``), at the lane's pool or in front
-   of the application, and the request would in all have waited longer than the budget.
+   of the application, and the request would in all have waited longer than half the budget,
+   CoDel's target: what can't be worked off is not to be queued either.
 7. ``deadline``: age + wait + hold time would be past the request's deadline.
 
 Predicted wait. With ``n`` requests admitted and unfinished, ``P`` slots and ``h`` the moving
@@ -121,7 +122,7 @@ def _room(signals: Signals, limits: Limits, wait_s: float) -> Reason:
         return Reason.POOL_SATURATED
     if signals.in_flight >= limits.permits_max:
         return Reason.THREADS_EXHAUSTED
-    if signals.standing_queue and signals.age_s + wait_s > limits.wait_budget_s:
+    if signals.standing_queue and signals.age_s + wait_s > limits.wait_budget_s / 2:
         return Reason.QUEUE_DELAY
     return Reason.OK
 

@@ -34,13 +34,13 @@ IDLE = Signals(
         # wait = (7 + 1 - 4) * h / 4 = h, exactly at and just over the budget
         ({"unfinished": 7, "in_flight": 7, "hold_s": 0.1}, Reason.OK),
         ({"unfinished": 7, "in_flight": 7, "hold_s": 0.1001}, Reason.POOL_SATURATED),
-        ({"standing_queue": True, "age_s": 0.1}, Reason.OK),
-        ({"standing_queue": True, "age_s": 0.101}, Reason.QUEUE_DELAY),
+        ({"standing_queue": True, "age_s": 0.05}, Reason.OK),
+        ({"standing_queue": True, "age_s": 0.051}, Reason.QUEUE_DELAY),
         ({"standing_queue": False, "age_s": 5.0}, Reason.OK),
-        # age 0.06 + wait 0.05 is more than the budget, although neither is
-        ({"standing_queue": True, "age_s": 0.06}, Reason.OK),
+        # age 0.01 + wait 0.05 is more than half the budget, although neither is
+        ({"standing_queue": True, "age_s": 0.01}, Reason.OK),
         (
-            {"standing_queue": True, "age_s": 0.06, "unfinished": 7, "in_flight": 7},
+            {"standing_queue": True, "age_s": 0.01, "unfinished": 7, "in_flight": 7},
             Reason.QUEUE_DELAY,
         ),
         # age 0.9 + wait 0.05 + hold 0.05 against the deadline
