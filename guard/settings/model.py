@@ -129,7 +129,7 @@ class Settings:
         unit="requests", low=0, high=WAITERS_MAX, derived=_THREADS, watch="guard_pool_waiters",
     )  # fmt: skip
     read_wait_budget_s: float = _setting(
-        0.25, "GUARD_READ_WAIT_BUDGET", "Longest expected wait with which a read is admitted.",
+        0.2, "GUARD_READ_WAIT_BUDGET", "Longest expected wait with which a read is admitted.",
         unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
     )  # fmt: skip
     write_wait_budget_s: float = _setting(

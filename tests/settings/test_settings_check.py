@@ -40,7 +40,7 @@ def test_the_figures_are_told() -> None:
         ("database", "postgresql://u:***@h/db"),
         ("workers", "2"),
         ("threads", "36 per worker, 4 in reserve"),
-        ("read lane", f"{lane} 250ms"),
+        ("read lane", f"{lane} 200ms"),
         ("write lane", f"{lane} 1s"),
         ("memory", "up to about 200 MiB (2 x about 100 MiB) of 4096 MiB"),
         ("server", f"{allowed}; 20 wanted, 40 in a reload"),
