@@ -227,7 +227,7 @@ class _Exchange:
 
         Found by ``start_response.__self__``, where gunicorn's own response object has it too.
         """
-        _close_connection(self._start_response)
+        close_connection(self._start_response)
 
     def _pass_through(self, body: Any) -> Iterable[bytes]:  # noqa: ANN401
         # The server recognises its own file wrapper by type and may use sendfile, so the
@@ -249,7 +249,7 @@ class _Exchange:
     def refuse(self, response: Response, *, replace: bool = False) -> Iterable[bytes]:
         """Answer with ``response`` in the application's place and finish."""
         if self.environ.get("CONTENT_LENGTH") or self.environ.get("HTTP_TRANSFER_ENCODING"):
-            _close_connection(self._start_response)
+            close_connection(self._start_response)
         try:
             line = status_line(response.status)
             if replace and self.started:
@@ -297,7 +297,8 @@ class _Exchange:
             self._guard.finish(self)
 
 
-def _close_connection(start_response: Callable[..., Any]) -> None:
+def close_connection(start_response: Callable[..., Any]) -> None:
+    """Have the server close the connection after this response, where it can be told to."""
     # An unread body would hold a thread until the client has sent it. gunicorn drops an
     # application's Connection header and closes when its response object is told to;
     # elsewhere the header is the server's own to set (PEP 3333 forbids hop-by-hop headers).

@@ -9,7 +9,7 @@ from flask import Flask, request
 from guard.assembly import assemble
 from guard.errors import BadSetting, SettingsError
 from guard.gunicorn import current_worker
-from guard.middleware import ROUTE_KEY
+from guard.middleware import ROUTE_KEY, close_connection
 from guard.settings import load
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body
 from service.migrations import migrate
@@ -93,9 +93,7 @@ def _close_after_unread_body(
     # Whoever sends more than we read would hold a thread until all of it has come.
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:  # noqa: ANN401
         if UNREAD_KEY in environ or has_long_body(environ):
-            force_close = getattr(getattr(start_response, "__self__", None), "force_close", None)
-            if force_close is not None:
-                force_close()
+            close_connection(start_response)
         return (
             start_response(status, headers, exc_info)
             if exc_info

@@ -25,6 +25,7 @@ from guard.gunicorn.head import REQUEST_BYTES_MAX, parse
 from guard.problem import status_line
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from guard.problem import Response
@@ -48,47 +49,38 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no ty
         return conn.parser is None or not conn.parser.unreader.buf.getvalue()
 
     def _settled(self, conn: Any, gate: Callable[[dict[str, Any]], Response | None]) -> bool:  # noqa: ANN401
-        sock = conn.sock
         try:
-            data = sock.recv(REQUEST_BYTES_MAX, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-            if not data:
-                # The client has closed a connection that was kept for it.
-                self._drop(conn)
-                return True
-            head = parse(data)
-            if head is None:
-                return False
-            response = gate(head.environ)
-            if response is None:
-                return False
-            sock.recv(len(data), socket.MSG_DONTWAIT)
-            sent = _send(sock, response, keep_alive=head.keep_alive)
+            data = conn.sock.recv(REQUEST_BYTES_MAX, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return self._awaited(conn)
         except OSError:
             return False  # a client that has gone: the normal way knows what to do
-        self._keep(conn) if head.keep_alive and sent else self._drop(conn)
+        if not data:
+            # The client has closed a connection that was kept for it.
+            self._drop(conn)
+            return True
+        head = parse(data)
+        response = gate(head.environ) if head is not None else None
+        if head is None or response is None:
+            return False
+        if _answered(conn.sock, len(data), response, keep_alive=head.keep_alive):
+            self._wait(conn, self.keepalived_conns, self.on_client_socket_readable)
+        else:
+            self._drop(conn)
         return True
 
     def _awaited(self, conn: Any) -> bool:  # noqa: ANN401
         """Wait in the loop for a new connection's first bytes; gthread lets a thread wait."""
         if conn.initialized or conn.data_ready or not self.cfg.keepalive:
             return False
-        conn.sock.setblocking(False)  # noqa: FBT003 - the standard library's
-        conn.set_timeout()
-        self.pending_conns.append(conn)
-        self.poller.register(
-            conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn)
-        )
+        self._wait(conn, self.pending_conns, self.on_pending_socket_readable)
         return True
 
-    def _keep(self, conn: Any) -> None:  # noqa: ANN401
+    def _wait(self, conn: Any, waiting: deque[Any], then: Callable[..., None]) -> None:  # noqa: ANN401
         conn.sock.setblocking(False)  # noqa: FBT003 - the standard library's
         conn.set_timeout()
-        self.keepalived_conns.append(conn)
-        self.poller.register(
-            conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn)
-        )
+        waiting.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
 
     def _drop(self, conn: Any) -> None:  # noqa: ANN401
         # Everything that came was read, so closing sends no reset. Never the graceful way:
@@ -97,10 +89,21 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no ty
         conn.close()
 
 
-def _send(sock: socket.socket, response: Response, *, keep_alive: bool) -> bool:
-    """Send all of it at once, or fail: the loop never waits for a client."""
+def _answered(
+    sock: socket.socket, request_bytes: int, response: Response, *, keep_alive: bool
+) -> bool:
+    """Take the request and send the answer, without waiting; return whether the socket is kept.
+
+    Once the request is taken there is no way back to a thread: a client that does not read,
+    or has gone, is dropped.
+    """
     connection = "keep-alive" if keep_alive else "close"
     lines = [f"HTTP/1.1 {status_line(response.status)}", f"Connection: {connection}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     message = "\r\n".join([*lines, "", ""]).encode("latin-1") + response.body
-    return sock.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(message)
+    try:
+        sock.recv(request_bytes, socket.MSG_DONTWAIT)
+        sent = sock.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except OSError:
+        return False
+    return keep_alive and sent == len(message)

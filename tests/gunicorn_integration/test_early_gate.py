@@ -1,7 +1,7 @@
 """Refusals from the accept loop, on raw sockets against the real server."""
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import gunicorn as gunicorn_package
 import pytest
@@ -10,7 +10,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from gunicorn_process import APP, BOUND_S, get, gunicorn
 from test_gunicorn_life import holding, joined
 
-from guard.gunicorn.worker import GuardWorker
+from guard.core.vocabulary import Reason
+from guard.gunicorn.worker import GuardWorker, _answered
+from guard.problem import refusal
 
 pytestmark = pytest.mark.process
 
@@ -170,6 +172,18 @@ def test_clients_that_go_away_leave_nothing_behind(running):
         gone.sock.close()
     assert get(running.port, "/shed")[0] == 503
     assert get(running.port, "/x")[0] == 200
+
+
+def test_a_client_that_does_not_read_is_dropped_and_never_waited_for():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"request")
+        ours.settimeout(0.0)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(65536))
+        response = refusal(Reason.QUEUE_DELAY, 3)
+        assert not _answered(ours, len(b"request"), response, keep_alive=True)
 
 
 def test_gunicorn_still_has_the_parts_that_the_worker_touches():

@@ -15,11 +15,9 @@ from guard.backends.base import Bounds, Insert
 from guard.backends.duckdb.queue import RowInsert, State, WriteQueue
 from guard.backends.duckdb.readers import ReaderPool
 from guard.clock import MonotonicClock
-from guard.core.vocabulary import Outcome
 from guard.errors import (
     BackendBusy,
     BackendClosed,
-    BackendError,
     BackendFailed,
 )
 
@@ -28,34 +26,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     Eventually = Callable[[Callable[[], object]], None]
-
-FAILURE, OK, NEUTRAL = Outcome.FAILURE, Outcome.OK, Outcome.NEUTRAL
-
-VERDICTS = [
-    (duckdb.ConnectionException("closed"), FAILURE, "unreachable"),
-    (duckdb.IOException("Conflicting lock is held"), FAILURE, "unreachable"),
-    (duckdb.IOException("Could not write file"), FAILURE, "resources"),
-    (duckdb.IOException("No space left on device"), FAILURE, "resources"),
-    (duckdb.OutOfMemoryException("x"), FAILURE, "resources"),
-    (duckdb.FatalException("x"), FAILURE, "internal"),
-    (duckdb.InternalException("x"), FAILURE, "internal"),
-    (duckdb.TransactionException("Failed to commit: Could not write"), FAILURE, "resources"),
-    (duckdb.TransactionException("Failed to commit: constraint violation"), OK, "constraint"),
-    (duckdb.TransactionException("launched in read-only mode"), OK, "read_only"),
-    (duckdb.TransactionException("Conflict on update!"), NEUTRAL, "conflict"),
-    (duckdb.TransactionException("Current transaction is aborted"), OK, "statement"),
-    (duckdb.TransactionException("something new"), NEUTRAL, "internal"),
-    (duckdb.ResourceInUseException("x"), NEUTRAL, "conflict"),
-    (duckdb.InterruptException("x"), NEUTRAL, "timeout"),
-    (duckdb.ConstraintException("x"), OK, "constraint"),
-    (duckdb.HTTPException("x"), OK, "statement"),
-    (duckdb.ParserException("x"), OK, "statement"),
-    (duckdb.ConversionException("x"), OK, "statement"),
-    (duckdb.PermissionException("x"), OK, "statement"),
-    (BackendError("x"), OK, "statement"),
-    (BackendFailed("x"), FAILURE, "unreachable"),
-    (LookupError("x"), NEUTRAL, "internal"),
-]
 
 
 @pytest.fixture
