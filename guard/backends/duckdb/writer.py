@@ -1,4 +1,7 @@
-"""The one writer: a thread that commits together what waits, and the callers' side of it."""
+"""The one writer: a thread that commits together what waits, and the callers' side of it.
+
+A row that comes while nothing waits and nothing runs is committed by its caller's own thread.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from guard.backends.duckdb.batch import Batch
 from guard.backends.duckdb.errors import is_database_error, judge
-from guard.backends.duckdb.queue import State, WriteQueue, busy
+from guard.backends.duckdb.queue import RowInsert, State, WriteQueue, busy
 from guard.backends.duckdb.sessions import Committing
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import BackendClosed, BackendError, BackendFailed
@@ -52,7 +55,6 @@ class Writer:
         self._handle = handle
         self._committing = Committing(handle)
         self._batch = Batch(handle, self._queue, self._committing, limits, tools)
-        self._busy = False
         self._thread = Thread(target=self._run, name="guard-duckdb-writer", daemon=True)
 
     def start(self) -> None:
@@ -67,7 +69,7 @@ class Writer:
     @property
     def busy(self) -> bool:
         """Whether a batch is being executed."""
-        return self._busy
+        return self._queue.led
 
     @property
     def waiting(self) -> int:
@@ -85,7 +87,10 @@ class Writer:
         """
         if get_ident() == self._thread.ident:
             raise BackendError("a write can't wait for another one inside its own unit")
-        self._queue.put(unit)
+        # A general unit is the application's code: it never runs under a caller's lead, so
+        # that a write inside of it is seen above.
+        if self._queue.put(unit, may_lead=isinstance(unit, RowInsert)):
+            self._lead([unit])
         self._wait(unit)
         self._tell(unit)
         if unit.state is State.GONE:
@@ -155,16 +160,19 @@ class Writer:
         wanted = False
         try:
             while units := self._queue.take(self._limits.batch_max):
-                self._busy = True
-                self._run_batch(units)
-                self._busy = False
+                self._lead(units)
             wanted = True
         finally:
             # Nobody may wait for a thread that has ended, for whatever reason.
-            self._busy = False
             self._fail([*units, *self._queue.abandon()], "the writer has ended")
             if not wanted:
                 self._on_fatal(BackendFailed("the writer has ended"))
+
+    def _lead(self, units: list[Unit]) -> None:
+        try:
+            self._run_batch(units)
+        finally:
+            self._queue.end_lead()
 
     def _run_batch(self, units: list[Unit]) -> None:
         fatal: BaseException | None = None

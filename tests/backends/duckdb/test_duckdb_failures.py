@@ -155,7 +155,7 @@ def test_a_dead_writer_fails_who_waits_and_is_replaced(
     monkeypatch.setattr(writer_module.Writer, "_run_batch", run_batch)
     with ThreadPoolExecutor(3) as threads:
         # One is in the writer's hands, the others in the queue.
-        calls = [threads.submit(backend.insert, ITEMS, (n, "a")) for n in range(3)]
+        calls = [threads.submit(backend.write, lambda session: session) for _ in range(3)]
         errors = [call.exception(20) for call in calls]
     assert gone.is_set()
     assert [type(error) for error in errors] == [BackendFailed] * 3
@@ -194,6 +194,7 @@ def test_who_waits_for_a_writer_that_died_in_the_middle_is_told(
         unit = RowInsert(Bounds(0.0, 1.0), -1.0, ITEMS, (1, "a"))
         dead._queue.put(unit)
         assert dead._queue.claim(dead._queue.take(1)) == []
+        dead._queue.end_lead()
         unit = RowInsert(Bounds(1e9, 1.0), 0.0, ITEMS, (1, "a"))
         dead._queue.put(unit)
         assert dead._queue.claim(dead._queue.take(1)) == [unit]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from guard.backends.base import Row
     from guard.backends.duckdb import DuckDBBackend
+    from guard.backends.duckdb.queue import Unit
 
     Eventually = Callable[[Callable[[], object]], None]
     Call = Callable[[], object]
@@ -230,6 +231,45 @@ def test_a_wait_that_is_over_is_refused_even_if_nobody_woke_up(
     )
     assert isinstance(errors[0], BackendBusy)
     assert ids(backend) == []
+
+
+def test_a_lone_row_is_committed_by_its_callers_own_thread(
+    backend: DuckDBBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    run = batch_module.Batch.run
+
+    def told(self: batch_module.Batch, units: list[Unit]) -> BaseException | None:
+        names.append(threading.current_thread().name)
+        return run(self, units)
+
+    monkeypatch.setattr(batch_module.Batch, "run", told)
+    backend.insert(ITEMS, (1, "a"))
+    backend.write(lambda session: session.execute("INSERT INTO items VALUES (2, 'b')"))
+    assert names == [threading.current_thread().name, "guard-duckdb-writer"]
+    assert ids(backend) == [1, 2]
+
+
+def test_rows_that_come_while_a_caller_commits_are_the_writers(
+    backend: DuckDBBackend, heard: Heard, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    free, run = threading.Event(), batch_module.Batch.run
+
+    def held(self: batch_module.Batch, units: list[Unit]) -> BaseException | None:
+        assert free.wait(20)
+        return run(self, units)
+
+    monkeypatch.setattr(batch_module.Batch, "run", held)
+    with ThreadPoolExecutor(6) as threads:
+        first = threads.submit(backend.insert, ITEMS, (0, "first"))
+        eventually(lambda: backend.signals(Lane.WRITE).in_use)
+        calls = [threads.submit(backend.insert, ITEMS, (n, "later")) for n in range(1, 5)]
+        eventually(lambda: backend.signals(Lane.WRITE).waiting == 5)
+        closing = threads.submit(backend.close, 20.0)
+        eventually(lambda: not backend.ready)
+        free.set()
+        assert [call.exception(20) for call in (first, *calls, closing)] == [None] * 6
+    assert heard.batches == [1, 4]
 
 
 def test_units_see_their_callers_context_and_may_read(backend: DuckDBBackend) -> None:

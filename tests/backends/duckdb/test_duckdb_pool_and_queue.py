@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from guard.backends.base import Bounds, Insert
-from guard.backends.duckdb.queue import RowInsert, State, WriteQueue
+from guard.backends.duckdb.queue import RowInsert, State, Unit, WriteQueue
 from guard.backends.duckdb.readers import ReaderPool
 from guard.clock import MonotonicClock
 from guard.errors import (
@@ -143,12 +143,20 @@ def test_a_unit_is_either_given_up_or_taken_and_the_count_is_exact(seed: int) ->
     queue = WriteQueue(clock)
     taken: list[int] = []
     gone: list[int] = []
+    led_by_callers: list[int] = []
+    one_leads = threading.Lock()
+
+    def lead(units: list[Unit]) -> None:
+        assert one_leads.acquire(blocking=False)
+        for unit in queue.claim(units):
+            taken.append(id(unit))
+            queue.finish(unit)
+        one_leads.release()
+        queue.end_lead()
 
     def write() -> None:
         while units := queue.take(4):
-            for unit in queue.claim(units):
-                taken.append(id(unit))
-                queue.finish(unit)
+            lead(units)
 
     kept: list[RowInsert] = []
 
@@ -158,7 +166,9 @@ def test_a_unit_is_either_given_up_or_taken_and_the_count_is_exact(seed: int) ->
             wait_s = draw.random() * 0.002
             unit = RowInsert(Bounds(wait_s, 1.0), clock.now_s(), Insert("t", ("a",)), (n,))
             kept.append(unit)
-            queue.put(unit)
+            if queue.put(unit, may_lead=True):
+                led_by_callers.append(n)
+                lead([unit])
             if not unit.gate.acquire(timeout=wait_s) and not queue.give_up(unit):
                 assert unit.gate.acquire(timeout=20)
             if unit.state is State.GONE:
@@ -174,7 +184,9 @@ def test_a_unit_is_either_given_up_or_taken_and_the_count_is_exact(seed: int) ->
         queue.close()
         writer.result(20)
     assert sorted(taken + gone) == sorted(map(id, kept))
+    assert led_by_callers
     assert queue.waiting == 0
+    assert not queue.led
     with pytest.raises(BackendClosed):
         queue.put(kept[0])
 
