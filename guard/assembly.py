@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from guard.settings import Settings
 
 
+_OK = Reason.OK
+
+
 class Assembly:
     """A worker's guard: controller, database, breakers, watcher. Made once per process.
 
@@ -149,8 +152,8 @@ class Assembly:
         # While it drains, what was accepted is still served.
         if self._closing:
             return Reason.DRAINING
-        opening = self._backend is not None and not self._backend.ready
-        return Reason.STARTING if opening else Reason.OK
+        backend = self._backend
+        return _OK if backend is None or backend.ready else Reason.STARTING
 
     def drain(self) -> None:
         """Say that the worker goes away: not ready, while accepted requests are still served."""

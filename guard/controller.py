@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.clock import MonotonicClock
 from guard.core import codel, hold_time
-from guard.core.admission import ADMITTED, Decision, Limits, Signals, decide
+from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_once, decide
 from guard.core.retry_after import retry_after_s
 from guard.core.vocabulary import Lane, Mode, Reason
 from guard.permit import LaneState, Permit
 from guard.request import RequestScope
+
+# Bound once: a look-up of an enumeration's member costs as much as a comparison of numbers.
+_SERVES, _OFF, _ENFORCE = Reason.OK, Mode.OFF, Mode.ENFORCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,42 +106,55 @@ class Controller:
             for lane, limits in rules.lanes.items()
         }
 
-    def check(self, scope: RequestScope, lane: Lane) -> Decision:
+    def check(self, scope: RequestScope, lane: Lane, now_s: float | None = None) -> Decision:
         """Return what would be decided now, without a permit: the early, cheap gate."""
-        if self.mode is Mode.OFF:
+        if self.mode is _OFF:
             return ADMITTED
         state = self._lanes[lane]
-        now_s = self.clock.now_s()
         slots = state.slots()
         with state.lock:
-            signals = self._signals(state, scope, slots, now_s)
-        return decide(signals, state.limits)
+            return self._decide(state, scope, slots, self.clock.now_s() if now_s is None else now_s)
 
     def admit(
-        self, scope: RequestScope, lane: Lane, *, forced: bool = False
+        self, scope: RequestScope, lane: Lane, now_s: float | None = None, *, forced: bool = False
     ) -> tuple[Decision, Permit | None]:
         """Decide and count in one step; the permit is None where the request is shed.
 
         Shadow mode admits against its own decision. ``forced`` admits without one: a request
-        that has already executed something must be let through to its end.
+        that has already executed something must be let through to its end. ``now_s`` is the
+        time, where the caller has just read it.
         """
         state = self._lanes[lane]
-        now_s = self.clock.now_s()
+        if now_s is None:
+            now_s = self.clock.now_s()
         slots = state.slots()
         with state.lock:
             decision = ADMITTED
-            if not forced and self.mode is not Mode.OFF:
-                decision = decide(self._signals(state, scope, slots, now_s), state.limits)
-            if not decision.admitted and self.mode is Mode.ENFORCE:
-                return decision, None
+            if not forced and self.mode is not _OFF:
+                decision = self._decide(state, scope, slots, now_s)
+                if decision.reason is not _SERVES and self.mode is _ENFORCE:
+                    return decision, None
             state.in_flight += 1
             state.unfinished += 1
         return decision, Permit(state)
 
-    def _signals(self, state: LaneState, scope: RequestScope, slots: int, now_s: float) -> Signals:
-        return Signals(
-            self.serving(),
-            state.breaker is None or state.breaker.admits(),
+    def _decide(self, state: LaneState, scope: RequestScope, slots: int, now_s: float) -> Decision:
+        # The lane's lock is held; nothing in here takes another one.
+        serving = self.serving()
+        breaker_admits = state.breaker is None or state.breaker.admits()
+        if (
+            serving is _SERVES
+            and breaker_admits
+            and not (state.codel.standing or self._arrivals.standing)
+            and admits_at_once(
+                state.in_flight, state.unfinished, slots, state.hold_s,
+                scope.deadline_at_s - now_s, state.limits,
+            )
+        ):  # fmt: skip
+            return ADMITTED
+        signals = Signals(
+            serving,
+            breaker_admits,
             state.in_flight,
             state.unfinished,
             slots,
@@ -147,19 +163,19 @@ class Controller:
             now_s - scope.arrived_s,
             scope.deadline_at_s - scope.arrived_s,
         )
+        return decide(signals, state.limits)
 
     def scope(self, lane: Lane | None, age_s: float = 0.0) -> RequestScope:
         """Return a new request's scope; ``age_s`` is the time since it was accepted."""
         arrived_s = self.clock.now_s() - age_s
         return RequestScope(lane, arrived_s, arrived_s + self.rules.deadline_s)
 
-    def arrived(self, age_s: float) -> None:
-        """Hear how long a request has waited in front of the application.
+    def arrived(self, age_s: float, now_s: float) -> None:
+        """Hear how long a request that is here at ``now_s`` has waited in front of the app.
 
         A queue that stands there makes the lanes shed what is old, as one at the pool does:
         when the process is out of CPU no pool is saturated, and yet every answer comes late.
         """
-        now_s = self.clock.now_s()
         with self._arrivals_lock:
             self.queue_age_s = age_s
             self._arrivals = codel.observe(self._arrivals, age_s, self._arrivals_target_s, now_s)

@@ -36,7 +36,7 @@ ERROR_KINDS = (
 
 LANES = tuple(lane.value for lane in Lane)
 DECISIONS = ("admitted", "shed", "would_shed", "bypassed")
-QUEUES = ("kernel", "admission", "writer")
+QUEUES = ("kernel", "executor", "admission", "writer")
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PHASES = tuple(phase.value for phase in BreakerPhase)

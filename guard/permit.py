@@ -80,13 +80,20 @@ class Permit:
                 self._needs_connection = True
                 self._lane.unfinished += 1
 
-    def release(self) -> None:
-        """Give the permit back; later calls do nothing."""
-        with self._lane.lock:
+    def release(self, held_s: float | None = None) -> None:
+        """Give the permit back; later calls do nothing.
+
+        Args:
+            held_s: how long the slot was held, seconds, where the permit's time is the slot's.
+        """
+        lane = self._lane
+        with lane.lock:
             if self._released:
                 return
             self._released = True
-            self._lane.in_flight -= 1
+            lane.in_flight -= 1
+            if held_s is not None:
+                lane.hold_s = hold_time.update(lane.hold_s, held_s)
             self._finish()
 
     def _finish(self) -> None:

@@ -27,25 +27,22 @@ class RequestScope:
             that nothing was.
     """
 
-    __slots__ = (
-        "arrived_s", "deadline_at_s", "executed", "lane", "permits", "reason",
-        "retry_after_s", "would_shed",
-    )  # fmt: skip
+    # What most requests never set costs them nothing here.
+    reason = Reason.OK
+    retry_after_s = 0
+    would_shed = False
+    executed = False
 
     def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:
         self.lane = lane
         self.arrived_s = arrived_s
         self.deadline_at_s = deadline_at_s
         self.permits: dict[Lane, Permit] = {}
-        self.reason = Reason.OK
-        self.retry_after_s = 0
-        self.would_shed = False
-        self.executed = False
 
-    def release(self) -> None:
-        """Give every permit back; later calls do nothing."""
+    def release(self, held_s: float | None = None) -> None:
+        """Give every permit back; later calls do nothing. For ``held_s`` see ``Permit``."""
         while self.permits:
-            self.permits.popitem()[1].release()
+            self.permits.popitem()[1].release(held_s)
 
 
 CURRENT: ContextVar[RequestScope | None] = ContextVar("guard_request", default=None)

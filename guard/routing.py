@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from guard.core.vocabulary import Lane
@@ -12,19 +11,37 @@ if TYPE_CHECKING:
 
 Environ = dict[str, Any]
 
+_READ, _WRITE = Lane.READ, Lane.WRITE
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def lane_of_method(environ: Environ) -> Lane:
     """Return READ for GET, HEAD and OPTIONS, WRITE for every other method."""
-    return Lane.READ if environ["REQUEST_METHOD"] in _READING_METHODS else Lane.WRITE
+    return _READ if environ["REQUEST_METHOD"] in _READING_METHODS else _WRITE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Patterns:
+    """Texts, of which those that end in ``*`` match any rest. Immutable."""
+
+    __slots__ = ("_prefixes", "_whole")
+
+    def __init__(self, patterns: tuple[str, ...] = ()) -> None:
+        self._whole = frozenset(patterns)
+        self._prefixes = tuple(pattern[:-1] for pattern in patterns if pattern[-1:] == "*")
+
+    def __bool__(self) -> bool:
+        """Whether anything can match."""
+        return bool(self._whole)
+
+    def match(self, text: str) -> bool:
+        """Return whether one of them matches."""
+        return text in self._whole or text.startswith(self._prefixes)
+
+
 class Routing:
-    """The operator's and the developer's rules, asked in this order.
+    """The operator's and the developer's rules, asked in this order. Immutable.
 
-    Attributes:
+    Args:
         exempt_paths: paths that need no database and are never shed; a trailing ``*``
             matches any rest.
         read_routes: ``METHOD /path`` that reads although its method writes; ``*`` as above.
@@ -32,27 +49,30 @@ class Routing:
         classify: the developer's own answer for what is left; None = exempt.
     """
 
-    exempt_paths: tuple[str, ...] = ()
-    read_routes: tuple[str, ...] = ()
-    write_routes: tuple[str, ...] = ()
-    classify: Callable[[Environ], Lane | None] = lane_of_method
+    __slots__ = ("_classify", "_exempt", "_read", "_write")
+
+    def __init__(
+        self,
+        *,
+        exempt_paths: tuple[str, ...] = (),
+        read_routes: tuple[str, ...] = (),
+        write_routes: tuple[str, ...] = (),
+        classify: Callable[[Environ], Lane | None] = lane_of_method,
+    ) -> None:
+        self._exempt = Patterns(exempt_paths)
+        self._read = Patterns(read_routes)
+        self._write = Patterns(write_routes)
+        self._classify = classify
 
     def lane_of(self, environ: Environ) -> Lane | None:
         """Return the request's lane, or None where it is exempt."""
         path = environ.get("PATH_INFO", "")
-        if _matches(self.exempt_paths, path):
+        if self._exempt.match(path):
             return None
-        if self.read_routes or self.write_routes:
+        if self._read or self._write:
             route = f"{environ['REQUEST_METHOD']} {path}"
-            if _matches(self.read_routes, route):
+            if self._read.match(route):
                 return Lane.READ
-            if _matches(self.write_routes, route):
+            if self._write.match(route):
                 return Lane.WRITE
-        return self.classify(environ)
-
-
-def _matches(patterns: tuple[str, ...], text: str) -> bool:
-    for pattern in patterns:
-        if pattern == text or (pattern[-1:] == "*" and text.startswith(pattern[:-1])):
-            return True
-    return False
+        return self._classify(environ)

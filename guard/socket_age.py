@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from guard.routing import Environ
 
+ACCEPTED_KEY = "guard.accepted_s"
+"""Environ key under which ``guard.gunicorn.worker`` tells when it accepted the request, in
+seconds of the monotonic clock."""
 SOCKET_KEY = "gunicorn.socket"
 _LAST_DATA_RECV_OFFSET = 52  # tcpi_last_data_recv in struct tcp_info, u32, milliseconds
 _LENGTH = 56

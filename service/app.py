@@ -8,9 +8,10 @@ from flask import Flask, request
 
 from guard.assembly import assemble
 from guard.errors import BadSetting, SettingsError
+from guard.exchange import close_connection
 from guard.gunicorn import current_worker
-from guard.middleware import ROUTE_KEY, close_connection
 from guard.settings import load
+from guard.tally import ROUTE_KEY
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body
 from service.migrations import migrate
 from service.problems import install
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
     app = Flask("service", static_folder=None)
     guard = _install(app, assembly)
     if worker is not None:
-        worker.gate = guard.consider
+        worker.gate = guard
         worker.on_drain(assembly.drain)
         worker.on_exit(assembly.close)
     return app

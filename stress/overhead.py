@@ -26,7 +26,14 @@ LEAST: Final = 0.95
 CLIENTS: Final = 4
 THREADS: Final = 12
 _REQUEST: Final = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-_APPS: Final = ("plain", "guarded")
+_GTHREAD: Final = "gthread"
+_WORKER: Final = "guard.gunicorn.worker.GuardWorker"
+_VARIANTS: Final = {
+    "without": (_GTHREAD, "plain"),
+    "middleware alone": (_GTHREAD, "guarded"),
+    "with": (_WORKER, "guarded"),
+}
+"""Worker class and application: gunicorn as it comes, the middleware on it, the whole guard."""
 
 
 def run(options: Namespace) -> int:
@@ -35,31 +42,38 @@ def run(options: Namespace) -> int:
     Args:
         options: ``rounds``, ``seconds``, ``out``.
     """
-    rates: dict[str, list[float]] = {name: [] for name in _APPS}
+    rates: dict[str, list[float]] = {name: [] for name in _VARIANTS}
     with tempfile.TemporaryDirectory(prefix="guard-stress-") as folder, ExitStack() as stack:
         servers = {
-            name: stack.enter_context(_server(Path(folder) / f"{name}.log", name)) for name in _APPS
+            name: stack.enter_context(_server(Path(folder) / f"{number}.log", *variant))
+            for number, (name, variant) in enumerate(_VARIANTS.items())
         }
         for server in servers.values():
             server.pin()
             measure(server.target, min(1.0, options.seconds))
+        names = list(_VARIANTS)
         for number in range(options.rounds):
-            # Who is first changes, so a drift of the machine favours neither.
-            for name in _APPS if number % 2 == 0 else reversed(_APPS):
+            # Who is first changes, so a drift of the machine favours nobody.
+            for name in names[number % len(names) :] + names[: number % len(names)]:
                 rates[name].append(measure(servers[name].target, options.seconds))
                 print(f"{name}: {rates[name][-1]:.0f} requests/s", flush=True)
-    verdict = ratios(rates["guarded"], rates["plain"]).verdict("throughput with / without", LEAST)
-    facts = {f"{name}, requests/s": [round(rate) for rate in rates[name]] for name in _APPS}
+    verdict = ratios(rates["with"], rates["without"]).verdict("throughput with / without", LEAST)
+    alone = ratios(rates["middleware alone"], rates["without"])
+    facts: dict[str, object] = {
+        f"{name}, requests/s": [round(rate) for rate in rates[name]] for name in _VARIANTS
+    }
+    facts["the middleware alone on gthread / without"] = alone.text()
     told = Report("What the guard costs a trivial app", verdicts=[verdict], facts=facts)
     print(told.text())
     report.write(told, {}, options.out, "overhead")
     return 0 if told.met else 1
 
 
-def _server(log: Path, name: str) -> Server:
+def _server(log: Path, worker_class: str, app: str) -> Server:
     command = (
-        "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", str(THREADS),
-        "--keep-alive", "60", "--no-control-socket", f"stress.trivial_app:{name}()",
+        "-m", "gunicorn", "--worker-class", worker_class, "--workers", "1",
+        "--threads", str(THREADS), "--keep-alive", "60", "--no-control-socket",
+        f"stress.trivial_app:{app}()",
     )  # fmt: skip
     environ = {"GUARD_DATABASE_URL": "", "GUARD_WORKERS": "1", "GUARD_THREADS": str(THREADS)}
     return Server(log, environ, command, ready_path="/")

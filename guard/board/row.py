@@ -15,9 +15,10 @@ from guard.board.table import NOWHERE, Table
 from guard.metrics import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from guard.board.layout import Labels
+    from guard.board.layout import Key, Labels
+    from guard.events import Count, Series
     from guard.metrics import Metric
 
 ROUTES_MAX: Final = 100
@@ -92,7 +93,9 @@ class WorkerRow:
         # One store: no lock is needed for it to be whole.
         self._cells[offset] = value
 
-    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
+    def observe(
+        self, metric: Metric, labels: tuple[str, ...], value: float, times: int = 1
+    ) -> None:
         """Count ``value`` into a histogram, as 0 where negative; nothing where not finite."""
         if not -inf < value < inf:
             return
@@ -104,9 +107,39 @@ class WorkerRow:
                 return
         bucket = offset + 1 + bisect_left(metric.buckets, value)
         with self._lock:
-            self._cells[bucket] += 1.0
+            self._cells[bucket] += times
             if value > 0.0:
-                self._cells[offset] += value
+                self._cells[offset] += value * times
+
+    def bind(self, counters: Sequence[Series], histograms: Sequence[Series]) -> Count:
+        """Return what adds 1 to all counters and its argument to all histograms, in one step."""
+        found = [self._found(self._counters, Kind.COUNTER, *series) for series in counters]
+        ones = tuple(offset for offset in found if offset != NOWHERE)
+        sums = tuple(
+            (offset, offset + 1, metric.buckets)
+            for metric, labels in histograms
+            if (offset := self._found(self._histograms, Kind.HISTOGRAM, metric, labels)) != NOWHERE
+        )
+
+        def count(value: float) -> None:
+            if not 0.0 <= value < inf:
+                value = 0.0
+            # Asked for anew each time: a fork changes both.
+            with self._lock:
+                cells = self._cells
+                for offset in ones:
+                    cells[offset] += 1.0
+                for offset, first, buckets in sums:
+                    cells[first + bisect_left(buckets, value)] += 1.0
+                    cells[offset] += value
+
+        return count
+
+    def _found(self, known: dict[Key, int], kind: Kind, metric: Metric, labels: Labels) -> int:
+        try:
+            return known[metric, labels]
+        except (KeyError, TypeError):
+            return self._place(kind, metric, labels)
 
     def heartbeat(self, now_s: float) -> None:
         """Say that the worker lives.

@@ -93,6 +93,7 @@ class Decision(NamedTuple):
 
 
 ADMITTED = Decision(Reason.OK)
+_PREDICTIVE = Policy.PREDICTIVE
 
 
 def predicted_wait_s(unfinished: int, slots: int, hold_s: float) -> float:
@@ -115,6 +116,29 @@ def decide(signals: Signals, limits: Limits) -> Decision:
     if reason is Reason.OK and signals.age_s + wait_s + signals.hold_s > signals.deadline_s:
         reason = Reason.DEADLINE
     return ADMITTED if reason is Reason.OK and wait_s == 0.0 else Decision(reason, wait_s)
+
+
+def admits_at_once(
+    in_flight: int, unfinished: int, slots: int, hold_s: float, left_s: float, limits: Limits
+) -> bool:
+    """Return True only where ``decide`` would admit without any wait: the common case, cheaply.
+
+    For a lane that serves, whose breaker admits and where no queue stands. False says nothing.
+
+    Args:
+        in_flight: as in ``Signals``, as are the next three.
+        unfinished: see there.
+        slots: see there.
+        hold_s: see there.
+        left_s: time until the request's deadline, seconds.
+        limits: the lane's.
+    """
+    return (
+        unfinished < slots
+        and in_flight < limits.permits_max
+        and hold_s <= left_s
+        and limits.policy is _PREDICTIVE
+    )
 
 
 def _room(signals: Signals, limits: Limits, wait_s: float) -> Reason:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from guard.errors import GuardError
 
@@ -22,6 +22,23 @@ class LoadedInArbiter(GuardError, RuntimeError):  # noqa: N818 - says what happe
     """
 
 
+class Gate(Protocol):
+    """What ``GuardWorker`` asks in its accept loop; ``guard.middleware.Guard`` is one."""
+
+    def pressed(self) -> bool:
+        """Whether requests are being refused, so that it pays to look at each early."""
+        ...
+
+    def consider(self, environ: dict[str, Any], waiting_s: float) -> Response | None:
+        """Return the refusal that a request would get anyway, or None to let it through.
+
+        Args:
+            environ: method, path and query.
+            waiting_s: how long the request would wait for a thread.
+        """
+        ...
+
+
 class WorkerContext:
     """A gunicorn worker, for the application that runs in it.
 
@@ -30,14 +47,13 @@ class WorkerContext:
     Attributes:
         recorder: the worker's row of the board that all workers share.
         settings: the settings with which the arbiter started this worker.
-        gate: asked by ``GuardWorker`` before a request gets a thread, with as much of the
-            environ as tells its lane; returns the refusal, or None to let it through.
+        gate: asked by ``GuardWorker`` before a request gets a thread.
     """
 
     def __init__(self, recorder: Recorder, settings: Settings) -> None:
         self.recorder = recorder
         self.settings = settings
-        self.gate: Callable[[dict[str, Any]], Response | None] | None = None
+        self.gate: Gate | None = None
         self.drain_callbacks: list[Callable[[], object]] = []
         self.exit_callbacks: list[Callable[[float], object]] = []
         self._pid = os.getpid()

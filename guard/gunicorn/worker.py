@@ -1,56 +1,155 @@
 """A gthread worker that refuses in its accept loop what would be refused anyway.
 
 A refusal by the middleware costs a thread's turn and a full parse, several hundred
-microseconds; at many times the capacity that alone takes all the CPU. Here the request is only
-looked at (the bytes stay in the kernel until it is sure that they are refused), and answered
-from the loop that accepts.
+microseconds; at many times the capacity that alone takes all the CPU. Here, while requests are
+being refused or wait for a thread, a request is only looked at (the bytes stay in the kernel
+until it is sure that they are refused), and answered from the loop that accepts.
 
-What it touches of gunicorn, all of it ``ThreadWorker``'s: ``enqueue_req`` (overridden),
-``nr_conns``, ``keepalived_conns``, ``pending_conns``, ``poller``, ``on_client_socket_readable``,
-``on_pending_socket_readable``, and of a connection ``sock``, ``parser``, ``initialized``,
-``data_ready``, ``set_timeout``, ``close``. A test fails where gunicorn changes one of them.
+Three more things differ from gthread:
+
+* Each request is stamped when it is queued for a thread, and the application hears when that
+  was (``guard.accepted_s`` in the environ).
+* A connection that the server closes is seen off by the loop's own events. gthread waits on the
+  accepting thread, up to two seconds, for a client that is slow to close.
+* A thread that has answered waits a moment for the connection's next request while no other
+  request waits for a thread. That spares the way back to the loop and through the queue.
+
+What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``handle``,
+``load_wsgi``, ``murder_pending`` (overridden), ``nr_conns``, ``keepalived_conns``,
+``pending_conns``, ``poller``, ``wsgi``, ``on_client_socket_readable``,
+``on_pending_socket_readable``; of ``TConn``: ``sock``, ``parser``, ``initialized``,
+``data_ready``, ``timeout``, ``set_timeout``, ``close``, ``is_http2``. A test fails where
+gunicorn changes one of them.
 """
 
 from __future__ import annotations
 
+import errno
+import select
 import selectors
 import socket
+import threading
+from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from guard.gunicorn.context import current_worker
 from guard.gunicorn.head import REQUEST_BYTES_MAX, parse
 from guard.problem import status_line
+from guard.socket_age import ACCEPTED_KEY
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from guard.gunicorn.context import Gate
     from guard.problem import Response
 
+LINGER_S: Final = 2.0
+"""How long a closing connection may take to hear the last answer, as in gunicorn."""
+STAY_MS: Final = 1
+"""How long a thread waits for its connection's next request while nobody else needs it."""
 
-class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no types
-    """gthread with an early gate; without a gate (``WorkerContext.gate``) it is plain gthread."""
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
+    """A client's connection.
+
+    Attributes:
+        queued_s: when its request was queued for a thread, on the monotonic clock.
+    """
+
+    queued_s = 0.0
+
+    def __init__(self, worker: GuardWorker, sock: socket.socket, *names: Any) -> None:  # noqa: ANN401
+        super().__init__(worker.cfg, sock, *names)
+        self._worker = worker
+
+    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+        """Close; a graceful close lets the client hear the last answer first."""
+        if graceful and not self._worker.cfg.is_ssl:
+            self._worker.see_off(self)
+        else:
+            super().close(graceful)
+
+
+class GuardWorker(ThreadWorker):  # type: ignore[misc]
+    """gthread with an early gate; without one (``WorkerContext.gate``) nothing is refused."""
+
+    wsgi: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self._leaving: deque[Connection] = deque()
+        # One stamp for each request that waits for a thread, the oldest first.
+        self._queued_s: deque[float] = deque()
+        self._served = threading.local()
+
+    def load_wsgi(self) -> None:
+        """Load the application, which will hear when its requests were accepted."""
+        super().load_wsgi()
+        app, served = self.wsgi, self._served
+
+        def stamped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            environ[ACCEPTED_KEY] = served.queued_s
+            found: Iterable[bytes] = app(environ, start_response)
+            return found
+
+        self.wsgi = stamped
+
+    @property
+    def queue_depth(self) -> int:
+        """Requests that wait for a thread."""
+        return len(self._queued_s)
+
+    def queue_age_s(self) -> float:
+        """Return how long the oldest of them has waited, seconds; 0 where none waits."""
+        try:
+            return monotonic() - self._queued_s[0]
+        except IndexError:
+            return 0.0
+
+    def accept(self, listener: Any) -> None:  # noqa: ANN401
+        """Accept a connection and give its request, if there is one yet, to a thread."""
+        try:
+            client, address = listener.accept()
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                raise
+            return
+        self.nr_conns += 1
+        self.enqueue_req(Connection(self, client, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
-        """Refuse the connection's request at once, or give it to a thread."""
-        worker = current_worker()
-        gate = worker.gate if worker is not None else None
-        if gate is None or not self._plain(conn) or not self._settled(conn, gate):
-            super().enqueue_req(conn)
+        """Refuse the connection's request at once, let it come, or queue it for a thread."""
+        if self._plain(conn) and self._settled(conn):
+            return
+        conn.queued_s = monotonic()
+        self._queued_s.append(conn.queued_s)
+        super().enqueue_req(conn)
 
     def _plain(self, conn: Any) -> bool:  # noqa: ANN401
         # Bytes that the parser has read ahead come before those in the socket.
         cfg = self.cfg
-        if not self.alive or cfg.is_ssl or cfg.proxy_protocol != "off":
+        if not self.alive or cfg.is_ssl or cfg.proxy_protocol != "off" or conn.is_http2:
             return False
         return conn.parser is None or not conn.parser.unreader.buf.getvalue()
 
-    def _settled(self, conn: Any, gate: Callable[[dict[str, Any]], Response | None]) -> bool:  # noqa: ANN401
+    @staticmethod
+    def _gate() -> Gate | None:
+        worker = current_worker()
+        return worker.gate if worker is not None else None
+
+    def _settled(self, conn: Any) -> bool:  # noqa: ANN401
+        gate = self._gate()
+        asked = gate is not None and (bool(self._queued_s) or gate.pressed())
+        if not asked and (conn.initialized or conn.data_ready):
+            return False
         try:
-            data = conn.sock.recv(REQUEST_BYTES_MAX, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            data = conn.sock.recv(
+                REQUEST_BYTES_MAX if asked else 1, socket.MSG_PEEK | socket.MSG_DONTWAIT
+            )
         except BlockingIOError:
             return self._awaited(conn)
         except OSError:
@@ -59,8 +158,12 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no ty
             # The client has closed a connection that was kept for it.
             self._drop(conn)
             return True
+        conn.data_ready = True
+        return asked and gate is not None and self._refused(conn, data, gate)
+
+    def _refused(self, conn: Any, data: bytes, gate: Gate) -> bool:  # noqa: ANN401
         head = parse(data)
-        response = gate(head.environ) if head is not None else None
+        response = gate.consider(head.environ, self.queue_age_s()) if head is not None else None
         if head is None or response is None:
             return False
         if _answered(conn.sock, len(data), response, keep_alive=head.keep_alive):
@@ -83,10 +186,69 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn carries no ty
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
 
     def _drop(self, conn: Any) -> None:  # noqa: ANN401
-        # Everything that came was read, so closing sends no reset. Never the graceful way:
-        # it waits for the client, on the thread that accepts.
+        # Everything that came was read, so closing sends no reset.
         self.nr_conns -= 1
         conn.close()
+
+    def handle(self, conn: Any) -> Any:  # noqa: ANN401
+        """Serve the connection's request, and the next ones if they come at once."""
+        self._queued_s.popleft()
+        self._served.queued_s = conn.queued_s
+        kept = super().handle(conn)
+        while kept is True and self._stays(conn):
+            self._served.queued_s = monotonic()
+            kept = super().handle(conn)
+        return kept
+
+    def _stays(self, conn: Any) -> bool:  # noqa: ANN401
+        """Wait a moment for the next request; return whether it is there."""
+        gate = self._gate()
+        if self._queued_s or not self._plain(conn) or (gate is not None and gate.pressed()):
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        # A request may have been queued while this waited; it has other threads to take it,
+        # or goes before the connection's next but one.
+        return bool(poll.poll(STAY_MS))
+
+    def see_off(self, conn: Connection) -> None:
+        """Close after the client has closed, or after ``LINGER_S``, without waiting here.
+
+        RFC 9112, section 9.6: closing at once while the client still sends would reset the
+        connection, and with it an answer that is under way.
+        """
+        try:
+            conn.sock.setblocking(False)  # noqa: FBT003
+            conn.sock.shutdown(socket.SHUT_WR)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._hears, conn))
+        except (OSError, ValueError):
+            conn.close()
+            return
+        conn.timeout = monotonic() + LINGER_S
+        self.nr_conns += 1
+        self._leaving.append(conn)
+
+    def _hears(self, conn: Connection, _sock: object) -> None:
+        try:
+            if conn.sock.recv(REQUEST_BYTES_MAX):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._leaving.remove(conn)
+        self._gone(conn)
+
+    def _gone(self, conn: Connection) -> None:
+        self.poller.unregister(conn.sock)
+        self._drop(conn)
+
+    def murder_pending(self) -> None:
+        """Close what has waited too long: for its first byte, or for its client's farewell."""
+        super().murder_pending()
+        now_s = monotonic()
+        while self._leaving and self._leaving[0].timeout <= now_s:
+            self._gone(self._leaving.popleft())
 
 
 def _answered(

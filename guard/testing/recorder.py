@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from guard.metrics import ALL, Kind, Metric, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from guard.events import Count, Series
 
 _Key = tuple[Metric, tuple[str, ...]]
 
@@ -38,12 +40,25 @@ class MemoryRecorder:
         with self._lock:
             self._put((metric, labels), float(value))
 
-    def observe(self, metric: Metric, labels: tuple[str, ...], value: float) -> None:
-        """Count ``value`` (in the metric's unit) into a histogram."""
+    def observe(
+        self, metric: Metric, labels: tuple[str, ...], value: float, times: int = 1
+    ) -> None:
+        """Count ``value`` (in the metric's unit) into a histogram, as if seen ``times`` times."""
         key = (metric, labels)
         with self._lock:
-            self._put(key, self._values.get(key, 0.0) + value)
-            self._counts[key][bisect_left(metric.buckets, value)] += 1.0
+            self._put(key, self._values.get(key, 0.0) + value * times)
+            self._counts[key][bisect_left(metric.buckets, value)] += times
+
+    def bind(self, counters: Sequence[Series], histograms: Sequence[Series]) -> Count:
+        """Return what adds 1 to all counters and its argument to all histograms."""
+
+        def count(value: float) -> None:
+            for metric, labels in counters:
+                self.add(metric, labels)
+            for metric, labels in histograms:
+                self.observe(metric, labels, value)
+
+        return count
 
     def value(self, metric: Metric, labels: tuple[str, ...] = ()) -> float:
         """Return a counter's or gauge's value, a histogram's sum; 0 where nothing was recorded."""

@@ -449,3 +449,51 @@ def test_a_directory_that_changed_hands_while_it_was_read_is_not_kept(
     assert board._directory(board._rows[0]).routes == {"/old"}
     assert board._directory(board._rows[0]).routes == {"/new"}
     assert responses_by_route(board) == {"/old": 1.0, "/new": 1.0}
+
+
+REQUEST = (
+    ((metrics.HTTP_RESPONSES, ("GET", "/x", "200")), (metrics.DB_ERRORS, ("read", "busy"))),
+    ((metrics.HTTP_DURATION, ("GET", "/x")), (metrics.SHED_DURATION, ())),
+)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.005, 0.02, 99.0, -1.0, math.inf, math.nan])
+def test_a_bound_count_does_what_the_single_calls_do(value: float) -> None:
+    board, bound = Board.local()
+    counters, histograms = REQUEST
+    count = bound.bind(counters, histograms)
+    other, single = Board.local()
+    for _ in range(2):
+        count(value)
+        for series in counters:
+            single.add(*series)
+        for metric, labels in histograms:
+            single.observe(metric, labels, value if value in {0.0, 0.005, 0.02, 99.0} else 0.0)
+    assert board.collect() == other.collect()
+
+
+def test_a_bound_count_leaves_out_what_has_no_place() -> None:
+    board, row = Board.local()
+    before = board.collect()
+    row.bind(((metrics.INFLIGHT, ("read",)),), ((metrics.DB_ERRORS, ("read", "busy")),))(1.0)
+    assert board.collect() == before
+
+
+def test_a_value_can_stand_for_several() -> None:
+    board, row = Board.local()
+    row.observe(metrics.SHED_DURATION, (), 0.5, 8)
+    found = by_key(board.collect())[metrics.SHED_DURATION, ()]
+    assert (sum(found.counts), found.value) == (8, 4.0)
+
+
+def test_a_bound_count_in_a_forked_process_writes_to_memory_of_its_own() -> None:
+    board = Board.anonymous(1)
+    row = board.claim(0, os.getpid())
+    count = row.bind(*REQUEST)
+    count(0.1)
+
+    def work() -> None:
+        count(0.1)
+
+    assert ended(forked(work)) == 0
+    assert board.value(metrics.HTTP_RESPONSES, ("GET", "/x", "200")) == 1.0

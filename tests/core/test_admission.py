@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.core.admission import ADMITTED, Limits, Signals, decide, predicted_wait_s
+from guard.core.admission import (
+    ADMITTED,
+    Limits,
+    Signals,
+    admits_at_once,
+    decide,
+    predicted_wait_s,
+)
 from guard.core.vocabulary import Policy, Reason
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=8, waiters_max=4, wait_budget_s=0.1)
@@ -129,3 +136,28 @@ def test_an_idle_lane_with_a_connection_admits(signals, limits):
     )  # fmt: skip
     free = limits._replace(waiters_max=max(0, limits.waiters_max))
     assert decide(idle, free) == ADMITTED
+
+
+@given(
+    st.tuples(
+        st.integers(0, 12), st.integers(0, 12), st.integers(0, 6),
+        st.floats(0, 2), st.floats(-1, 2),
+    ),
+    st.tuples(st.sampled_from(Policy), st.integers(0, 12), st.integers(0, 6)),
+)  # fmt: skip
+def test_the_short_way_admits_only_what_the_rules_admit_without_a_wait(state, allowed):
+    in_flight, unfinished, slots, hold_s, left_s = state
+    policy = allowed[0]
+    limits = Limits(*allowed, 0.1)
+    at_once = admits_at_once(in_flight, unfinished, slots, hold_s, left_s, limits)
+    decision = decide(
+        IDLE._replace(
+            in_flight=in_flight, unfinished=unfinished, slots=slots, hold_s=hold_s,
+            deadline_s=left_s,
+        ),
+        limits,
+    )  # fmt: skip
+    if at_once:
+        assert decision is ADMITTED
+    elif policy is Policy.PREDICTIVE:
+        assert not (decision.admitted and decision.wait_s == 0.0)

@@ -22,7 +22,15 @@ GATED = (
 from guard.core.vocabulary import Reason
 from guard.problem import refusal
 
-worker.gate = lambda e: refusal(Reason.QUEUE_DELAY, 3) if e["PATH_INFO"] == "/shed" else None
+class Gate:
+    def pressed(self):
+        return True
+
+    def consider(self, environ, waiting_s):
+        return refusal(Reason.QUEUE_DELAY, 3) if environ["PATH_INFO"] == "/shed" else None
+
+
+worker.gate = Gate()
 """
 )
 HEAD = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
@@ -189,11 +197,19 @@ def test_a_client_that_does_not_read_is_dropped_and_never_waited_for():
 def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     assert gunicorn_package.version_info[0] == 27
     assert issubclass(GuardWorker, ThreadWorker)
-    for name in ("enqueue_req", "on_client_socket_readable", "on_pending_socket_readable"):
+    for name in (
+        "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending",
+        "on_client_socket_readable", "on_pending_socket_readable",
+    ):  # fmt: skip
         assert callable(getattr(ThreadWorker, name))
     used = set(ThreadWorker.__init__.__code__.co_names)
     assert {"nr_conns", "keepalived_conns", "pending_conns", "poller"} <= used
-    assert {"sock", "parser", "initialized", "data_ready"} <= set(TConn.__init__.__code__.co_names)
+    connection = set(TConn.__init__.__code__.co_names)
+    assert {"sock", "parser", "initialized", "data_ready", "timeout", "is_http2"} <= connection
+    # What the overridden methods do apart from what GuardWorker does in their place.
+    assert "nr_conns" in ThreadWorker.accept.__code__.co_names
+    assert "submit" in ThreadWorker.enqueue_req.__code__.co_names
+    assert "close" in ThreadWorker.finish_request.__code__.co_names
     assert callable(TConn.set_timeout)
     assert callable(TConn.close)
     assert "buf" in SocketUnreader.__mro__[1].__init__.__code__.co_names

@@ -15,6 +15,7 @@ from guard.errors import BackendFailed, Shed, StatementTimeout
 from guard.middleware import Guard
 from guard.request import CURRENT
 from guard.routing import Routing
+from guard.socket_age import ACCEPTED_KEY
 from guard.testing import FakeClock, MemoryRecorder
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=2, waiters_max=1, wait_budget_s=0.1)
@@ -350,3 +351,72 @@ def test_the_validators_find_nothing(slots, method):
     body.close()
     if method != "HEAD":  # that linter wants the bytes of Content-Length from a HEAD too
         run_wsgi_app(LintMiddleware(world.guard), environ, buffered=True)
+
+
+def test_the_servers_stamp_is_the_age():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(CURRENT.get().arrived_s)
+        return hello(environ, start_response)
+
+    world = World(app)
+    now_s = world.clock.now_s()
+    world.get(**{ACCEPTED_KEY: now_s - 2.5})
+    world.get(**{ACCEPTED_KEY: now_s})
+    assert seen == [now_s - 2.5, now_s]
+    # After one that has waited the next one is asked too.
+    assert world.recorder.count(metrics.QUEUE_WAIT, ("executor",)) == 2
+
+
+def test_while_no_queue_is_seen_one_age_in_eight_is_asked_for_and_stands_for_all():
+    ages, asked = [0.0] * 9 + [0.02, 0.03, 0.0], []
+
+    def age_s(environ):
+        asked.append(environ["PATH_INFO"])
+        return ages[int(environ["PATH_INFO"][1:])]
+
+    world = World(hello, age_s=age_s)
+    for n in range(9):
+        world.get(f"/{n}")
+    assert asked == ["/0", "/8"]
+    assert world.recorder.count(metrics.QUEUE_WAIT, ("kernel",)) == 9
+    for _ in range(7):
+        world.get("/1")
+    for n in (9, 10, 11, 0):
+        world.get(f"/{n}")
+    # From the first one that has waited each is asked, until one has not.
+    assert asked[2:] == ["/9", "/10", "/11"]
+
+
+def test_refusals_press_for_a_moment():
+    world = World(hello, slots=0)
+    world.clock.advance(5.0)
+    assert not world.guard.pressed()
+    world.get()
+    assert world.guard.pressed()
+    world.clock.advance(0.11)
+    assert not world.guard.pressed()
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}
+    assert world.guard.consider(environ).status == 503
+    assert world.guard.pressed()
+    world.slots = 1
+    assert world.guard.consider(environ) is None
+
+
+def test_odd_methods_and_status_lines_take_no_memory(monkeypatch):
+    monkeypatch.setattr("guard.tally._KEYS_MAX", 2)
+    world = World(hello)
+    for n in range(5):
+        world.get(method=f"BREW{n}")
+    assert len(world.guard._tally._counts) == 2
+    assert world.recorder.value(metrics.HTTP_RESPONSES, ("(other)", "(unmatched)", "200")) == 5
+
+
+def test_a_guard_without_a_recorder_keeps_nothing():
+    controller = Controller(
+        Rules(lanes=dict.fromkeys(Lane, LIMITS)), {lane: lambda: 1 for lane in Lane}
+    )
+    guard = Guard(hello, controller, age_s=lambda _: 1.0)
+    body, status, _ = run_wsgi_app(guard, EnvironBuilder().get_environ(), buffered=True)
+    assert (status, b"".join(body)) == ("200 OK", b"hello")
