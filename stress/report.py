@@ -87,7 +87,8 @@ def _headline(summary: Summary) -> str:
         f"sent {total.sent} = answered {total.answered} + shed {total.shed} + "
         f"failed {total.failed}; {summary.offered_per_s:.0f}/s offered, "
         f"{summary.goodput_per_s:.0f}/s right within 1 s (without those that need no "
-        f"database); start lag p99 {summary.lag_p99_ms:.1f} ms"
+        f"database); start lag p99 {summary.lag_p99_ms:.1f} ms; "
+        f"generator {summary.generator_cores:.2f} cores"
     )
     if summary.interrupted:
         text += "; interrupted"

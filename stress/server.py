@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import service
-from stress.load import Target
+from stress.shots import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
