@@ -6,24 +6,22 @@ the requests behind it. Nothing is ever sent twice.
 
 from __future__ import annotations
 
-import gc
-import resource
 import select
 from collections import deque
-from contextlib import contextmanager
 from errno import errorcode
 from heapq import heapify, heappop, heappush
 from itertools import count, cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from stress.generator_process import allow_many_files, cpu_s, undisturbed
 from stress.response import BadResponseError, CutResponseError, parse
 from stress.shots import Outcome, Shot, Volley, check_loopback
-from stress.sockets import allow_many, connecting, sources_for
+from stress.sockets import connecting, sources_for
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from stress.response import Response
     from stress.shots import Target
@@ -55,33 +53,15 @@ def fire(
         NotLoopbackError: the target is elsewhere.
     """
     check_loopback(target.host)
-    allow_many()
+    allow_many_files()
     engine = _Engine(target, shots, timeout_s, follow, reuse=reuse)
-    before_s = _cpu_s()
-    with _no_collections():
+    before_s = cpu_s()
+    with undisturbed():
         interrupted = engine.run()
     took_s = engine.now_s()
     return Volley(
-        engine.outcomes, engine.sent, engine.opened, _cpu_s() - before_s, took_s, interrupted
+        engine.outcomes, engine.sent, engine.opened, cpu_s() - before_s, took_s, interrupted
     )
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    # A full collection over all outcomes would stall the generator for 10s of ms.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
 
 
 class _Connection:

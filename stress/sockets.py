@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -43,13 +42,6 @@ def connecting(target: Target, source: str) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def allow_many() -> None:
-    """Raise the soft limit of open files to the hard one; as many clients need as many sockets."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _family(target: Target) -> socket.AddressFamily:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import socket
 import struct
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stress import open_loop
+from stress.generator_process import undisturbed
 from stress.open_loop import fire
 from stress.shots import Shot, Target
 from stress.sockets import SOURCES
@@ -270,3 +273,13 @@ def test_an_interrupted_run_tells_what_was_under_way() -> None:
 
     assert volley.interrupted
     assert sorted(_failures(volley)) == ["", "interrupted"]
+
+
+def test_the_thread_is_afterwards_scheduled_as_before() -> None:
+    before = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    with undisturbed():
+        assert not gc.isenabled()
+    after = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+    assert after == before
+    assert gc.isenabled()
