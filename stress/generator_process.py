@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROUND_ROBIN: Final = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-_FILES_MAX: Final = 65_536
 
 
 @contextmanager
@@ -41,11 +40,10 @@ def undisturbed() -> Iterator[None]:
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files as far as permitted; as many clients need as many sockets."""
+    """Raise the soft limit of open files to the hard one; as many clients need as many sockets."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in (hard, _FILES_MAX):
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def cpu_s() -> float:

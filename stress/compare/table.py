@@ -13,6 +13,7 @@ from stress.report import Verdict, svg
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from stress.compare.cell import Cell
@@ -170,18 +171,23 @@ def plots(cells: Cells) -> str:
         axes = figure.subplots(len(figures), len(CONNECTIONS), sharex=True, sharey="row")
         for row, (label, value, logarithmic) in zip(axes, figures, strict=True):
             for place, connections in zip(row, CONNECTIONS, strict=True):
-                for name in cells.variants:
-                    found = [cells.get(name, connections, load) for load in cells.loads]
-                    there = [one for one in found if one is not None and not one.void]
-                    place.plot(
-                        [one.load for one in there], [value(one) for one in there], "o-", label=name
-                    )
+                place.set_title(f"{label}: {connections}")
                 place.set_xscale("log")
                 place.set_xticks(cells.loads, [f"{load:g}x" for load in cells.loads])
                 place.minorticks_off()
-                if logarithmic:
+                drawn = [_line(place, cells, name, connections, value) for name in cells.variants]
+                if logarithmic and any(drawn):
                     place.set_yscale("log")
-                place.set_title(f"{label}: {connections}")
         axes[0][0].legend(loc="lower left")
 
     return svg(draw)
+
+
+def _line(
+    place: Axes, cells: Cells, name: str, connections: str, value: Callable[[Cell], float]
+) -> bool:
+    found = [cells.get(name, connections, load) for load in cells.loads]
+    points = [(one.load, value(one)) for one in found if one is not None and not one.void]
+    there = [(load, height) for load, height in points if height > 0]  # NaN is not
+    place.plot([load for load, _ in there], [height for _, height in there], "o-", label=name)
+    return bool(there)

@@ -33,7 +33,6 @@ GUARD_SETTINGS: Final[Mapping[str, str]] = {
     "GUARD_WRITE_POOL_SIZE": "1",
     "GUARD_WRITE_WAITERS": "1",
     "GUARD_READ_WAIT_BUDGET": "40ms",
-    "GUARD_DEADLINE": "1s",
     "GUARD_LOG_LEVEL": "warning",
 }
 """The guard's settings here: a wait of at most two queries' time."""
