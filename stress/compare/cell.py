@@ -69,17 +69,16 @@ class Cell:
         """Return the admitted's p99 over its value in a cell without overload."""
         return self.admitted.p99 / unloaded.admitted.p99
 
-    def cpu_per_refusal_us(self, loaded: Cell) -> float:
-        """Return what one more refusal costs, microseconds; NaN where few more were refused.
+    def cpu_per_refusal_us(self, loaded: Cell, unloaded: Cell) -> float:
+        """Return what one more refusal costs, microseconds; NaN where not many more were refused.
 
-        It is the processor time beyond that of a cell in which the database is as busy but
-        little is refused; the answers that one of them has more count at their price there.
+        It is the processor time beyond that of a cell with fewer refusals in which the database
+        is as busy. Answers that one of the two has more count at their price without overload.
         """
         more = self.shed.count - loaded.shed.count
-        answered = loaded.admitted.count + loaded.shed.count
-        if more < max(1, answered // 4):
+        if more < max(1, loaded.admitted.count // 4) or not unloaded.admitted.count:
             return math.nan
-        price_s = loaded.cpu_s / answered
+        price_s = unloaded.cpu_s / unloaded.admitted.count
         more_admitted = self.admitted.count - loaded.admitted.count
         return (self.cpu_s - loaded.cpu_s - price_s * more_admitted) / more * 1e6
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = tuple(variant.name for variant in VARIANTS)
 SHORT_S: Final = 1.5
-SHORT_LOADS: Final = (UNLOADED, LOADED, 2.0)
+SHORT_LOADS: Final = (UNLOADED, LOADED, 5.0)
 
 
 @dataclass(slots=True)

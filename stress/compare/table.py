@@ -62,7 +62,9 @@ class Cells:
     def cpu_per_refusal_us(self, cell: Cell) -> float:
         """Return what a refusal costs in a cell, microseconds; NaN where that is not known."""
         loaded = self.get(cell.variant, cell.connections, LOADED)
-        return cell.cpu_per_refusal_us(loaded) if loaded is not None else math.nan
+        if loaded is None or cell.load <= loaded.load:
+            return math.nan
+        return cell.cpu_per_refusal_us(loaded, self.unloaded(cell))
 
     def lines(self) -> list[str]:
         """Return the table, loads together so that the variants stand side by side."""
