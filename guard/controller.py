@@ -75,9 +75,6 @@ class Controller:
         clock: the monotonic clock of all times here.
         draw: gives uniform random numbers in ``[0, 1)``.
         serving: ``OK``, or ``STARTING`` or ``DRAINING`` while the worker does not serve.
-
-    Attributes:
-        queue_age_s: how long the last request waited in front of the application, seconds.
     """
 
     def __init__(
@@ -95,7 +92,7 @@ class Controller:
         self.clock: Clock = clock or MonotonicClock()
         self.serving = serving
         self._draw = draw
-        self.queue_age_s = 0.0
+        self._queue_age_s, self._queue_seen_s = 0.0, 0.0
         self._arrivals = codel.Codel()
         self._arrivals_lock = Lock()
         budgets_s = [limits.wait_budget_s for limits in rules.lanes.values()]
@@ -177,8 +174,18 @@ class Controller:
         when the process is out of CPU no pool is saturated, and yet every answer comes late.
         """
         with self._arrivals_lock:
-            self.queue_age_s = age_s
+            self._queue_age_s, self._queue_seen_s = age_s, now_s
             self._arrivals = codel.observe(self._arrivals, age_s, self._arrivals_target_s, now_s)
+
+    @property
+    def queue_age_s(self) -> float:
+        """How long the last request waited in front of the application, seconds.
+
+        0 once that request is as long ago: what stood behind it has come through by then. An
+        early gate that refused by it for ever would never see that the queue has gone.
+        """
+        seen_ago_s = self.clock.now_s() - self._queue_seen_s
+        return self._queue_age_s if seen_ago_s < self._queue_age_s else 0.0
 
     def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:
         """Return the longest wait for a connection; <= 0 when the deadline has passed."""

@@ -20,6 +20,7 @@ _SCENARIOS = {
     "overload": "stress.overload",
     "group-commit": "stress.group_commit",
     "overhead": "stress.overhead",
+    "compare": "stress.compare.command",
 }
 _INTERRUPTED = 130
 
@@ -46,7 +47,12 @@ def parser() -> argparse.ArgumentParser:
     overhead = commands.add_parser("overhead", help="what the guard costs a trivial app")
     overhead.add_argument("--rounds", type=_count, default=5)
     overhead.add_argument("--seconds", type=_positive, default=3.0, help="length of each turn")
-    for command in (commit, overhead):
+    compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
+    compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
+    compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
+    compare.add_argument("--variants", default="", help="names with commas; all by default")
+    compare.add_argument("--seed", type=int, default=1)
+    for command in (commit, overhead, compare):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 

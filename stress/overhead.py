@@ -20,7 +20,7 @@ from stress.trivial_app import BODY
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from stress.load import Target
+    from stress.shots import Target
 
 LEAST: Final = 0.95
 CLIENTS: Final = 4

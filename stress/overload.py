@@ -16,9 +16,9 @@ from stress.scenario import place, replay
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from stress.load import Target
     from stress.result import Run, Summary
     from stress.scenario import Place
+    from stress.shots import Target
 
 KEPT: Final = 0.98
 """At the capacity this share of what is offered is answered right and in time."""

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from stress.arrivals import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from stress.result import KindSummary, Percentiles, Run, Summary
 
@@ -87,7 +88,8 @@ def _headline(summary: Summary) -> str:
         f"sent {total.sent} = answered {total.answered} + shed {total.shed} + "
         f"failed {total.failed}; {summary.offered_per_s:.0f}/s offered, "
         f"{summary.goodput_per_s:.0f}/s right within 1 s (without those that need no "
-        f"database); start lag p99 {summary.lag_p99_ms:.1f} ms"
+        f"database); start lag p99 {summary.lag_p99_ms:.1f} ms; "
+        f"generator {summary.generator_cores:.2f} cores"
     )
     if summary.interrupted:
         text += "; interrupted"
@@ -151,7 +153,12 @@ def write(report: Report, runs: Mapping[str, Run], folder: Path, name: str) -> l
 
 def to_json(report: Report) -> str:
     """Return the report as JSON; a latency that does not exist is null."""
-    return json.dumps(_finite({**asdict(report), "met": report.met}), indent=2)
+    return strict_json({**asdict(report), "met": report.met})
+
+
+def strict_json(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Return a value as JSON; a number that JSON does not know is null."""
+    return json.dumps(_finite(value), indent=2)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -169,6 +176,11 @@ def to_html(report: Report, runs: Mapping[str, Run]) -> str:
     plots = "".join(
         f"<h2>{html.escape(label)}</h2>{plot(run)}" for label, run in runs.items() if run.samples
     )
+    return page(report, plots)
+
+
+def page(report: Report, plots: str) -> str:
+    """Return the page of a report and its plots, elements of HTML."""
     title = html.escape(report.title)
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -179,16 +191,25 @@ def to_html(report: Report, runs: Mapping[str, Run]) -> str:
 
 def plot(run: Run) -> str:
     """Return an SVG element: latency, outcomes and arrivals over the time at which each was due."""
+
+    def draw(figure: Figure) -> None:
+        latency, outcomes, rate = figure.subplots(3, 1, sharex=True)
+        _plot_latency(latency, run)
+        _plot_outcomes(outcomes, run)
+        _plot_rate(rate, run)
+        rate.set_xlabel("due, seconds from the beginning")
+
+    return svg(draw)
+
+
+def svg(draw: Callable[[Figure], None]) -> str:
+    """Return what ``draw`` puts into a figure, as an SVG element."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 11), layout="constrained")
     FigureCanvasSVG(figure)
-    latency, outcomes, rate = figure.subplots(3, 1, sharex=True)
-    _plot_latency(latency, run)
-    _plot_outcomes(outcomes, run)
-    _plot_rate(rate, run)
-    rate.set_xlabel("due, seconds from the beginning")
+    draw(figure)
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()

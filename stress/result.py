@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stress.arrivals import KINDS, NO_TERM
+from stress.shots import OWN_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,8 @@ class Run:
         scheduled: virtual users that were to arrive.
         seconds: the schedule's length, seconds, > 0.
         interrupted: the run was ended before the schedule was.
+        cpu_s: processor time that the generator used, seconds.
+        took_s: from the beginning to the last outcome, seconds.
     """
 
     samples: Sequence[Sample]
@@ -78,6 +81,8 @@ class Run:
     scheduled: int
     seconds: float
     interrupted: bool = False
+    cpu_s: float = 0.0
+    took_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,7 @@ class Summary:
         void: why the run says nothing; empty where it is good.
         interrupted: the run was ended early.
         seconds: the schedule's length.
+        generator_cores: how much of a core the generator took for itself.
     """
 
     total: KindSummary
@@ -156,6 +162,7 @@ class Summary:
     void: str
     interrupted: bool
     seconds: float
+    generator_cores: float = 0.0
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -197,6 +204,7 @@ def summarise(run: Run) -> Summary:
         void=_why_void(run, lag),
         interrupted=run.interrupted,
         seconds=run.seconds,
+        generator_cores=run.cpu_s / max(run.seconds, run.took_s),
     )
 
 
@@ -207,6 +215,9 @@ def _why_void(run: Run, lag_p99_s: float) -> str:
         return "nothing was sent"
     if lag_p99_s > LAG_MAX_S:
         return f"the generator was late: p99 {lag_p99_s * 1e3:.0f} ms"
+    own = sorted({one.failure for one in run.samples} & OWN_LIMITS)
+    if own:
+        return f"the generator ran into its own limits: {', '.join(own)}"
     return ""
 
 

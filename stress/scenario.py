@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from service.demo_postgres import DemoServer
     from stress.arrivals import Stage
-    from stress.load import Target
     from stress.result import Run
+    from stress.shots import Target
 
 BACKENDS = ("duckdb", "postgres")
 _VERIFY_S = 120.0

@@ -15,10 +15,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import service
-from stress.load import Target
+from stress.shots import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HOST = "127.0.0.1"
 ROOT = Path(service.__file__).resolve().parent.parent
@@ -30,6 +30,7 @@ _READY_S, _STOP_S, _TICK_S = 60.0, 20.0, 0.05
 _SAMPLE_S = 1.0
 _LOG_TAIL = 2000
 _HTTP_OK = 200
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ServerError(Exception):
@@ -47,6 +48,7 @@ class Server:
         environ: what its environment has beyond ours, without our own ``GUARD_*``.
         command: arguments to the Python interpreter.
         ready_path: the path that answers 200 once it is open; "/" for any answer's sake.
+        watch_memory: False leaves ``peak_bytes`` at 0, and the processor to the load.
     """
 
     def __init__(
@@ -55,12 +57,15 @@ class Server:
         environ: Mapping[str, str],
         command: Sequence[str] = SERVICE,
         ready_path: str = "/readyz",
+        *,
+        watch_memory: bool = True,
     ) -> None:
         self.target = Target(HOST, free_port())
         self.peak_bytes = 0
         self._log = log
         self._command = command
         self._ready_path = ready_path
+        self._watches_memory = watch_memory
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GUARD_")},
             "PORT": str(self.target.port),
@@ -93,7 +98,8 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        Thread(target=self._watch_memory, args=(self._process.pid,), daemon=True).start()
+        if self._watches_memory:
+            Thread(target=self._watch_memory, args=(self._process.pid,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,6 +134,10 @@ class Server:
                 for thread in Path(f"/proc/{pid}/task").iterdir():
                     os.sched_setaffinity(int(thread.name), {min(os.sched_getaffinity(0))})
 
+    def cpu_s(self) -> float:
+        """Return the processor time that the tree's living processes have used, seconds."""
+        return tree_cpu_s(self._process.pid) if self._process is not None else 0.0
+
     def log_text(self) -> str:
         """Return everything that it logged."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -139,13 +149,10 @@ class Server:
         ]
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
-        until = monotonic() + _READY_S
-        while monotonic() < until:
-            if process.poll() is not None:
-                raise ServerError(f"it ended with status {process.returncode}:\n{self._tail()}")
-            if _answers(self.target, self._ready_path):
-                return
-            self._ended.wait(_TICK_S)
+        if wait_answers(self.target, self._ready_path, alive=lambda: process.poll() is None):
+            return
+        if process.returncode is not None:
+            raise ServerError(f"it ended with status {process.returncode}:\n{self._tail()}")
         raise ServerError(f"it is not ready after {_READY_S:.0f} s:\n{self._tail()}")
 
     def _tail(self) -> str:
@@ -166,8 +173,25 @@ def free_port() -> int:
         return port
 
 
-def _answers(target: Target, path: str) -> bool:
-    connection = HTTPConnection(target.host, target.port, timeout=2.0)
+def wait_answers(target: Target, path: str = "/", *, alive: Callable[[], bool]) -> bool:
+    """Wait until a GET is answered 200, at most 60 s; return whether it was.
+
+    Args:
+        target: who is asked.
+        path: what for.
+        alive: False ends the wait.
+    """
+    tick, until = Event(), monotonic() + _READY_S
+    while monotonic() < until and alive():
+        if answers(target, path):
+            return True
+        tick.wait(_TICK_S)
+    return False
+
+
+def answers(target: Target, path: str = "/", within_s: float = 2.0) -> bool:
+    """Return whether a GET is answered 200 in time."""
+    connection = HTTPConnection(target.host, target.port, timeout=within_s)
     with closing(connection):
         try:
             connection.request("GET", path)
@@ -187,6 +211,19 @@ def tree(pid: int) -> list[int]:
                 left.extend(map(int, (task / "children").read_text().split()))
             found.append(one)
     return found
+
+
+def tree_cpu_s(pid: int) -> float:
+    """Return the processor time of a process and its living descendants, seconds (Linux)."""
+    return sum(map(_cpu_s, tree(pid)))
+
+
+def _cpu_s(pid: int) -> float:
+    # Fields 14 and 15, counted behind the name, which may hold anything.
+    with suppress(OSError):
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_S
+    return 0.0
 
 
 def _memory_bytes(pid: int) -> int:

@@ -47,7 +47,11 @@ class MemoryPool:
         """Give a place back."""
         with self._changed:
             self._in_use -= 1
-            self._changed.notify_all()
+            if self._closed:
+                self._changed.notify_all()
+            else:
+                # One place, one waiter: waking them all would cost more than the place is worth.
+                self._changed.notify()
 
     def resize(self, size: int) -> None:
         """Set how many places work; what was asked for stays, so fewer is a degraded pool."""

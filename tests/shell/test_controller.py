@@ -164,3 +164,14 @@ class PermitMachine(RuleBasedStateMachine):
 
 PermitMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestPermits = PermitMachine.TestCase
+
+
+def test_a_long_queue_that_has_gone_does_not_shut_the_early_gate_for_ever():
+    control = controller(deadline_s=1.0)
+    control.arrived(12.0)
+    control.clock.advance(11.9)
+    late = control.scope(Lane.READ, control.queue_age_s)
+    assert control.check(late, Lane.READ).reason is Reason.DEADLINE
+    control.clock.advance(0.1)
+    assert control.queue_age_s == 0.0
+    assert control.check(control.scope(Lane.READ, control.queue_age_s), Lane.READ).admitted

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stress.arrivals import CREATE, LOOK_UP, NO_TERM, SEARCH, constant, schedule
-from stress.load import NotLoopbackError, Target, User, check_loopback, generate, users
+from stress.load import User, generate, users
 from stress.payloads import Request
 from stress.result import summarise
 from stress.server import free_port
+from stress.shots import NotLoopbackError, Target, check_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

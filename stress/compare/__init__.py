@@ -1,0 +1,1 @@
+"""One small service, unguarded, guarded, and behind the proxies that people use, side by side."""
