@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from guard.routing import Environ
 
 ACCEPTED_KEY = "guard.accepted_s"
-"""Environ key under which ``guard.gunicorn.worker`` tells when it accepted the request, in
-seconds of the monotonic clock."""
+"""Environ key under which ``guard.gunicorn.worker`` tells when the request arrived, in seconds
+of the monotonic clock."""
 SOCKET_KEY = "gunicorn.socket"
 _LAST_DATA_RECV_OFFSET = 52  # tcpi_last_data_recv in struct tcp_info, u32, milliseconds
 _LENGTH = 56
@@ -25,12 +25,18 @@ _LENGTH = 56
 def socket_age_s(environ: Environ) -> float:
     """Return seconds since the request's last byte came in; 0 where the kernel can't tell.
 
-    Works under gunicorn on Linux over TCP; on a Unix socket, on TLS or on another server it
-    returns 0. Costs about 1.5 us. The kernel counts in steps of up to 4 ms.
+    Works under gunicorn; on another server it returns 0.
     """
     sock = environ.get(SOCKET_KEY)
-    if sock is None:
-        return 0.0
+    return 0.0 if sock is None else last_received_ago_s(sock)
+
+
+def last_received_ago_s(sock: socket.socket) -> float:
+    """Return seconds since data last came in; 0 where the kernel can't tell.
+
+    It can on Linux over TCP, not on a Unix socket or under TLS. Costs about 1.5 us. The kernel
+    counts in steps of up to 4 ms.
+    """
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
     except (OSError, AttributeError):

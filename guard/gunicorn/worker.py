@@ -7,8 +7,9 @@ until it is sure that they are refused), and answered from the loop that accepts
 
 Three more things differ from gthread:
 
-* Each request is stamped when it is queued for a thread, and the application hears when that
-  was (``guard.accepted_s`` in the environ).
+* Each request is stamped with the time at which it arrived, in the kernel where that can tell,
+  before it is queued for a thread; the application finds it in the environ
+  (``guard.accepted_s``).
 * A connection that the server closes is seen off by the loop's own events. gthread waits on the
   accepting thread, up to two seconds, for a client that is slow to close.
 * A thread that has answered waits a moment for the connection's next request while no other
@@ -39,7 +40,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from guard.gunicorn.context import current_worker
 from guard.gunicorn.head import REQUEST_BYTES_MAX, parse
 from guard.problem import status_line
-from guard.socket_age import ACCEPTED_KEY
+from guard.socket_age import ACCEPTED_KEY, last_received_ago_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,7 +58,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
     """A client's connection.
 
     Attributes:
-        queued_s: when its request was queued for a thread, on the monotonic clock.
+        queued_s: when the request arrived that was queued for a thread, on the monotonic clock.
     """
 
     queued_s = 0.0
@@ -125,7 +126,8 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         """Refuse the connection's request at once, let it come, or queue it for a thread."""
         if self._plain(conn) and self._settled(conn):
             return
-        conn.queued_s = monotonic()
+        # It may have waited in the kernel before the loop came to it.
+        conn.queued_s = monotonic() - last_received_ago_s(conn.sock)
         self._queued_s.append(conn.queued_s)
         super().enqueue_req(conn)
 

@@ -52,7 +52,7 @@ def guarded() -> Application:
     assembly = Assembly(worker.settings, worker.recorder, backend, meter, clock, lane_of_method)
     assembly.start()
     guard = assembly.wrap(_application(assembly.database.read))
-    worker.gate = guard.consider
+    worker.gate = guard
     worker.on_drain(assembly.drain)
     worker.on_exit(assembly.close)
     return guard

@@ -168,7 +168,7 @@ TestPermits = PermitMachine.TestCase
 
 def test_a_long_queue_that_has_gone_does_not_shut_the_early_gate_for_ever():
     control = controller(deadline_s=1.0)
-    control.arrived(12.0)
+    control.arrived(12.0, control.clock.now_s())
     control.clock.advance(11.9)
     late = control.scope(Lane.READ, control.queue_age_s)
     assert control.check(late, Lane.READ).reason is Reason.DEADLINE
