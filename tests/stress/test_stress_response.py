@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stress.response import BadResponseError, CutResponseError, parse
@@ -93,6 +93,7 @@ def test_what_is_no_response_is_refused(data: bytes) -> None:
         parse(data)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.binary(max_size=20))
 def test_chunks_join_to_the_body(chunks: list[bytes], rest: bytes) -> None:
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
