@@ -16,7 +16,8 @@ Three more things differ from gthread:
   request waits for a thread. That spares the way back to the loop and through the queue.
 
 What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``handle``,
-``load_wsgi``, ``murder_pending`` (overridden), ``nr_conns``, ``keepalived_conns``,
+``load_wsgi``, ``murder_pending``, ``notify`` (overridden), ``nr_conns``,
+``worker_connections``, ``keepalived_conns``,
 ``pending_conns``, ``poller``, ``wsgi``, ``on_client_socket_readable``,
 ``on_pending_socket_readable``; of ``TConn``: ``sock``, ``parser``, ``initialized``,
 ``data_ready``, ``timeout``, ``set_timeout``, ``close``, ``is_http2``. A test fails where
@@ -26,14 +27,11 @@ gunicorn changes one of them.
 from __future__ import annotations
 
 import errno
-import os
 import select
 import selectors
 import socket
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -53,8 +51,9 @@ if TYPE_CHECKING:
 
 LINGER_S: Final = 2.0
 """How long a closing connection may take to hear the last answer, as in gunicorn."""
-NICENESS: Final = 5
-"""Request threads get a third of the loop's share of a core that both want."""
+NOTIFY_S: Final = 0.2
+ACCEPTS_MAX: Final = 16
+"""Connections accepted at one turn of the loop while requests are refused."""
 STAY_MS: Final = 1
 """How long a thread waits for its connection's next request while nobody else needs it."""
 
@@ -91,14 +90,14 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         # One stamp for each request that waits for a thread, the oldest first.
         self._queued_s: deque[float] = deque()
         self._served = threading.local()
-
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Return the request threads, which give way to the loop where the cores are short."""
-        return ThreadPoolExecutor(self.cfg.threads, "guard-request", _give_way)
+        self._gate: Gate | None = None
+        self._notified_s = 0.0
 
     def load_wsgi(self) -> None:
         """Load the application, which will hear when its requests were accepted."""
         super().load_wsgi()
+        worker = current_worker()
+        self._gate = worker.gate if worker is not None else None
         app, served = self.wsgi, self._served
 
         def stamped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -120,16 +119,32 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         except IndexError:
             return 0.0
 
+    def notify(self) -> None:
+        """Tell the arbiter that the loop turns, not at every turn: it looks once a second."""
+        now_s = monotonic()
+        if now_s - self._notified_s >= NOTIFY_S:
+            self._notified_s = now_s
+            super().notify()
+
     def accept(self, listener: Any) -> None:  # noqa: ANN401
-        """Accept a connection and give its request, if there is one yet, to a thread."""
-        try:
-            client, address = listener.accept()
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
-                raise
-            return
-        self.nr_conns += 1
-        self.enqueue_req(Connection(self, client, address, listener.getsockname()))
+        """Accept connections and give their requests, those that have come, to threads.
+
+        One at a time, as gthread does, so that the workers share them; while requests are
+        refused several, for then each turn of the loop costs more than a refusal.
+        """
+        pressed = self._gate is not None and self._gate.pressed()
+        server = listener.getsockname()
+        for _ in range(ACCEPTS_MAX if pressed else 1):
+            if self.nr_conns >= self.worker_connections:
+                return
+            try:
+                client, address = listener.accept()
+            except OSError as error:
+                if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                    raise
+                return
+            self.nr_conns += 1
+            self.enqueue_req(Connection(self, client, address, server))
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
         """Refuse the connection's request at once, let it come, or queue it for a thread."""
@@ -147,13 +162,8 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             return False
         return conn.parser is None or not conn.parser.unreader.buf.getvalue()
 
-    @staticmethod
-    def _gate() -> Gate | None:
-        worker = current_worker()
-        return worker.gate if worker is not None else None
-
     def _settled(self, conn: Any) -> bool:  # noqa: ANN401
-        gate = self._gate()
+        gate = self._gate
         asked = gate is not None and (bool(self._queued_s) or gate.pressed())
         if not asked and (conn.initialized or conn.data_ready):
             return False
@@ -213,7 +223,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
 
     def _stays(self, conn: Any) -> bool:  # noqa: ANN401
         """Wait a moment for the next request; return whether it is there."""
-        gate = self._gate()
+        gate = self._gate
         if self._queued_s or not self._plain(conn) or (gate is not None and gate.pressed()):
             return False
         poll = select.poll()
@@ -260,15 +270,6 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         now_s = monotonic()
         while self._leaving and self._leaving[0].timeout <= now_s:
             self._gone(self._leaving.popleft())
-
-
-def _give_way() -> None:
-    # Linux schedules threads one by one; a thread that refuses in microseconds must not wait for
-    # threads that query. To be nicer needs no privilege.
-    thread = threading.get_native_id()
-    with suppress(OSError):
-        before = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, before + NICENESS)
 
 
 def _answered(

@@ -198,12 +198,12 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     assert gunicorn_package.version_info[0] == 27
     assert issubclass(GuardWorker, ThreadWorker)
     for name in (
-        "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending",
+        "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending", "notify",
         "on_client_socket_readable", "on_pending_socket_readable",
     ):  # fmt: skip
         assert callable(getattr(ThreadWorker, name))
     used = set(ThreadWorker.__init__.__code__.co_names)
-    assert {"nr_conns", "keepalived_conns", "pending_conns", "poller"} <= used
+    assert {"nr_conns", "keepalived_conns", "pending_conns", "poller", "worker_connections"} <= used
     connection = set(TConn.__init__.__code__.co_names)
     assert {"sock", "parser", "initialized", "data_ready", "timeout", "is_http2"} <= connection
     # What the overridden methods do apart from what GuardWorker does in their place.

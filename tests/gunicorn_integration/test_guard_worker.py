@@ -104,6 +104,7 @@ def worker_of(**changes):
     worker.alive = True
     worker.cfg = SimpleNamespace(is_ssl=False, proxy_protocol="off")
     worker._queued_s = deque()
+    worker._gate = None
     vars(worker).update(changes)
     return worker
 
@@ -118,7 +119,7 @@ def test_a_thread_stays_for_the_next_request_only_while_nobody_needs_it():
         assert not worker_of(_queued_s=deque([1.0]))._stays(conn)
         assert not worker_of(alive=False)._stays(conn)
         pressed = SimpleNamespace(pressed=lambda: True)
-        assert not worker_of(_gate=lambda: pressed)._stays(conn)
+        assert not worker_of(_gate=pressed)._stays(conn)
 
 
 def test_the_oldest_that_waits_for_a_thread_tells_the_age():
