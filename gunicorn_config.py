@@ -14,6 +14,7 @@ graceful_timeout = guard.graceful_timeout_s(settings)
 worker_connections = 1000
 keepalive = 5
 loglevel = settings.log_level
+logger_class = "guard.gunicorn.logs.GuardLogger"
 accesslog = None
 preload_app = False
 control_socket_disable = True

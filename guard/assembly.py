@@ -9,29 +9,35 @@ from guard import metrics
 from guard.backends.base import Bounds
 from guard.board import Board
 from guard.breaker import LaneBreaker
-from guard.clock import MonotonicClock
+from guard.clock import MonotonicClock, wall_s
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
 from guard.core.breaker import BreakerRules
 from guard.core.sizing import DatabaseKind
 from guard.core.vocabulary import BreakerPhase, Lane, Reason
-from guard.database import Database
+from guard.correlation import correlate_by, new_id
 from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
 from guard.meter import PoolMeter
-from guard.middleware import Guard
+from guard.parts import parts
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.socket_age import socket_age_s
 from guard.watcher import Watcher
+from guard.watches.exemplars import Exemplars
+from guard.watches.standard import standard
+from guard.watches.states import DRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from guard.backends.base import Backend, Session
     from guard.clock import Clock
+    from guard.database import Database
     from guard.events import PoolObserver, Recorder
+    from guard.middleware import Guard
     from guard.settings import Settings
+    from guard.watches.queues import QueueLength
 
 
 _OK = Reason.OK
@@ -48,7 +54,7 @@ class Assembly:
         breakers: each lane's breaker.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - ``assemble`` alone calls it
         self,
         settings: Settings,
         recorder: Recorder,
@@ -56,8 +62,10 @@ class Assembly:
         meter: PoolMeter,
         clock: Clock,
         classify: Callable[[Environ], Lane | None],
+        queues: Mapping[str, Callable[[], QueueLength]] | None = None,
     ) -> None:
         self.settings = settings
+        self._parts = parts(settings)
         self._recorder = recorder
         self._backend = backend
         self._classify = classify
@@ -76,22 +84,33 @@ class Assembly:
             serving=self._serving,
         )
         meter.controller = self.controller
-        self._database = (
-            Database(backend, self.controller, kind_of(settings.database_url)) if backend else None
-        )
+        kind = kind_of(settings.database_url)
+        self._database = self._parts.database(backend, self.controller, kind) if backend else None
+        also = standard(
+            recorder, backend, lambda: self.why_not_ready, queues or {},
+            single_writer=self._single_writer,
+        )  # fmt: skip
+        self._exemplars = Exemplars(wall_s, getattr(recorder, "note", None))
         self._watcher = Watcher(
             self.controller, backend, recorder, self.breakers,
             ready=lambda: self.ready, probe_timeout_s=settings.probe_timeout_s,
+            single_writer=self._single_writer, also=[*also, self._exemplars],
         )  # fmt: skip
+
+    @property
+    def _single_writer(self) -> bool:
+        return kind_of(self.settings.database_url) is DatabaseKind.DUCKDB
 
     def start(self, prepare: Callable[[Session], None] | None = None) -> None:
         """Open the database in the background and start to watch."""
         for lane in Lane:
             limits = self.controller.rules.lanes[lane]
             self._recorder.set(metrics.LIMIT, (lane.value,), limits.permits_max)
-        waiters = sum(limits.waiters_max for limits in self.controller.rules.lanes.values())
+        read, write = (self.controller.rules.lanes[lane] for lane in Lane)
+        single = self._single_writer
+        waiters = read.waiters_max + (0 if single else write.waiters_max)
         self._recorder.set(metrics.QUEUE_CAPACITY, ("admission",), waiters)
-        writers = self.controller.rules.lanes[Lane.WRITE].permits_max
+        writers = write.permits_max if single else 0
         self._recorder.set(metrics.QUEUE_CAPACITY, ("writer",), writers)
         if self._backend is not None:
             self._backend.open(prepare)
@@ -111,7 +130,7 @@ class Assembly:
     def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
         """Return the middleware around a WSGI application; it should be the outermost one."""
         settings = self.settings
-        return Guard(
+        return self._parts.guard(
             app,
             self.controller,
             recorder=self._recorder,
@@ -124,6 +143,8 @@ class Assembly:
             hold="connection" if self._backend else "request",
             age_s=socket_age_s,
             problem_type=settings.problem_type,
+            correlate=correlate_by(settings.request_id, new_id),
+            on_named=self._exemplars.keep,
             on_shed=self._refusals.note,
         )
 
@@ -131,7 +152,7 @@ class Assembly:
     def why_not_ready(self) -> str:
         """Why the worker is not open for requests, one line; empty where it is."""
         if self._draining:
-            return "draining"
+            return DRAINING
         if self._backend is not None and not self._backend.ready:
             return f"the database is not open: {self._backend.opening_error or 'opening'}"
         for lane, breaker in self.breakers.items():
@@ -176,6 +197,7 @@ def assemble(
     recorder: Recorder | None = None,
     prepare: Callable[[Session], None] | None = None,
     classify: Callable[[Environ], Lane | None] = lane_of_method,
+    queues: Mapping[str, Callable[[], QueueLength]] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -184,6 +206,8 @@ def assemble(
         recorder: the worker's row of the shared board; a board of its own where None.
         prepare: runs once in a write session before the database is ready (migrations).
         classify: a request's lane, or None where it needs no database.
+        queues: the queues in front of the application that the server knows; under gunicorn
+            ``guard.gunicorn.WorkerContext.queues``.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -191,7 +215,8 @@ def assemble(
     clock = MonotonicClock()
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
-    assembly = Assembly(settings, found, _backend(settings, meter, clock), meter, clock, classify)
+    backend = _backend(settings, parts(settings).observer(meter), clock)
+    assembly = Assembly(settings, found, backend, meter, clock, classify, queues)
     assembly.start(prepare)
     return assembly
 
@@ -237,6 +262,7 @@ def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: 
         connect_timeout_s=settings.connect_timeout_s,
         result_rows_max=settings.result_rows_max,
         lock_sample_s=settings.lock_sample_s,
+        show_queries=settings.status_show_queries,
         bounds=bounds,
     )
     return PostgresBackend(config, observer, clock)

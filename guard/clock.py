@@ -14,6 +14,11 @@ class Clock(Protocol):
         ...
 
 
+def wall_s() -> float:
+    """Return seconds since 1970, for what leaves the process; it may jump, so measure nothing."""
+    return time.time()  # noqa: TID251 - the one place
+
+
 class MonotonicClock:
     """The machine's monotonic clock; safe for use by many threads."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,6 +52,33 @@ class MetricSource(Protocol):
 
     def collect(self) -> Iterable[Sample]:
         """Return one sample per known label set; the declared ones are there from the start."""
+        ...
+
+
+class Exemplar(NamedTuple):
+    """A request that stands for those in its bucket of ``guard_http_request_duration_seconds``.
+
+    Attributes:
+        labels: its label values.
+        bucket: the bucket's number; the last one is +Inf's.
+        value: its duration, seconds.
+        trace_id: its trace.
+        at_s: when it ended, seconds since 1970.
+    """
+
+    labels: tuple[str, ...]
+    bucket: int
+    value: float
+    trace_id: str
+    at_s: float
+
+
+@runtime_checkable
+class ExemplarSource(Protocol):
+    """A ``MetricSource`` that can also give exemplars."""
+
+    def exemplars(self) -> Iterable[Exemplar]:
+        """Return at most one exemplar for each label set and bucket."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from guard.correlation import handing_back
 from guard.errors import GuardError
 from guard.problem import Response, status_line
 from guard.request import RequestScope
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from guard.core.vocabulary import Lane
+    from guard.correlation import Correlation
     from guard.routing import Environ
 
 
@@ -66,6 +68,11 @@ class Exchange(RequestScope):
         self.environ = environ
         self._start_response = start_response
         self.started_s = started_s
+
+    def name(self, correlation: Correlation) -> None:
+        """Remember the names by which others know the request; the response will tell its id."""
+        self.correlation = correlation
+        self._start_response = handing_back(self._start_response, correlation)
 
     def run(self, app: Callable[..., Iterable[bytes]]) -> Iterable[bytes]:
         """Call the application; return the body for the server."""

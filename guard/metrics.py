@@ -128,7 +128,12 @@ DECISIONS_TOTAL = _counter(
 )  # fmt: skip
 INFLIGHT = _gauge("guard_inflight_requests", "Requests that hold a permit.", lane=LANES)
 LIMIT = _gauge("guard_concurrency_limit", "Permits that can be held at once.", lane=LANES)
-QUEUE_DEPTH = _gauge("guard_queue_depth", "Requests or units that wait in a queue.", queue=QUEUES)
+QUEUE_DEPTH = _gauge(
+    "guard_queue_depth",
+    "What waits: connections to be accepted, requests for a thread, for a pool's connection, and "
+    "writes for DuckDB's writer. Each is in one queue.",
+    queue=QUEUES,
+)
 QUEUE_CAPACITY = _gauge("guard_queue_capacity", "Places in a queue.", queue=QUEUES)
 QUEUE_WAIT = _histogram(
     "guard_queue_wait_seconds", "Time from accept to the guard.", WAIT_BUCKETS_S, queue=("kernel",)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from guard import metrics
 from guard.core.vocabulary import Mode, Reason
+from guard.correlation import no_correlation
 from guard.exchange import Exchange
 from guard.problem import Response, refusal, response_for
 from guard.request import CURRENT
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from guard.controller import Controller
     from guard.core.vocabulary import Lane
+    from guard.correlation import Correlate, Correlation
     from guard.errors import GuardError
     from guard.events import Recorder
 
@@ -52,6 +54,10 @@ class Guard:
             the early check only, and the permit is taken by ``guard.database.Database``.
         age_s: tells from the environ how long ago the request was accepted, in seconds.
         problem_type: the ``type`` URI of refusals.
+        correlate: finds the names by which others know a request; ``X-Request-ID`` is then
+            handed back with the response.
+        on_named: called with the method, the route and the duration in seconds of each admitted
+            request that has such names, and with them.
         on_shed: called with the lane and the reason of each refusal, outside of every lock.
     """
 
@@ -65,6 +71,8 @@ class Guard:
         hold: Literal["request", "connection"] = "request",
         age_s: Callable[[Environ], float] = no_age,
         problem_type: str = "about:blank",
+        correlate: Correlate = no_correlation,
+        on_named: Callable[[tuple[str, str], float, Correlation], None] | None = None,
         on_shed: Callable[[Lane, Reason], None] | None = None,
     ) -> None:
         self._app = app
@@ -72,7 +80,8 @@ class Guard:
         self._now_s = controller.clock.now_s
         self._deadline_s = controller.rules.deadline_s
         self._recorder = recorder or NullRecorder()
-        self._tally = RequestTally(self._recorder, on_shed)
+        self._tally = RequestTally(self._recorder, on_shed, on_named)
+        self._correlate = correlate
         self._lane_of = (routing or Routing()).lane_of
         self._holds_request = hold == "request"
         self._age_s = age_s
@@ -93,6 +102,10 @@ class Guard:
         exchange = Exchange(
             self, environ, start_response, lane, arrived_s, arrived_s + self._deadline_s, now_s
         )
+        correlation = self._correlate(environ)
+        if correlation is not None:
+            exchange.name(correlation)
+            CURRENT.set(exchange)  # a refusal's log line has the names too
         if lane is None:
             exchange.reason = _EXEMPT
         elif not self._enters(exchange, lane, now_s):
@@ -143,8 +156,10 @@ class Guard:
             # A permit of the whole request is a slot held: its time feeds the predicted wait.
             exchange.release(took_s if self._holds_request else None)
         finally:
-            CURRENT.set(None)
-            self._tally.count(exchange.environ, exchange, exchange.status, took_s)
+            try:
+                self._tally.count(exchange.environ, exchange, exchange.status, took_s)
+            finally:
+                CURRENT.set(None)
 
     def pressed(self) -> bool:
         """Return whether a request was refused within the last ``PRESSED_S`` seconds."""

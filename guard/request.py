@@ -9,6 +9,7 @@ from guard.core.vocabulary import Reason
 
 if TYPE_CHECKING:
     from guard.core.vocabulary import Lane
+    from guard.correlation import Correlation
     from guard.permit import Permit
 
 
@@ -23,6 +24,7 @@ class RequestScope:
         reason: why it was admitted or shed; the one reason that is counted.
         retry_after_s: the Retry-After that it was shed with; 0 where it was not.
         would_shed: shadow mode only: it was admitted although the decision was to shed.
+        correlation: the names by which others know the request; None where it has none.
         executed: True once the database was asked for anything; no refusal may then promise
             that nothing was.
     """
@@ -31,6 +33,7 @@ class RequestScope:
     reason = Reason.OK
     retry_after_s = 0
     would_shed = False
+    correlation: Correlation | None = None
     executed = False
 
     def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:

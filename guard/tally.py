@@ -11,6 +11,7 @@ from guard.routing import lane_of_method
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guard.correlation import Correlation
     from guard.events import Count, Recorder
     from guard.request import RequestScope
     from guard.routing import Environ
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ROUTE_KEY: Final = "guard.route"
 """Environ key under which an application tells its URL rule, for the metrics' labels."""
 UNMATCHED: Final = "(unmatched)"
+OTHER_METHOD: Final = "(other)"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEYS_MAX: Final = 4096
@@ -31,13 +33,19 @@ class RequestTally:
     Args:
         recorder: takes the measurements.
         on_shed: called with the lane and the reason of each refusal, outside of every lock.
+        on_named: called with the method, the route, the duration and the names of each admitted
+            request that has names.
     """
 
     def __init__(
-        self, recorder: Recorder, on_shed: Callable[[Lane, Reason], None] | None = None
+        self,
+        recorder: Recorder,
+        on_shed: Callable[[Lane, Reason], None] | None = None,
+        on_named: Callable[[tuple[str, str], float, Correlation], None] | None = None,
     ) -> None:
         self._recorder = recorder
         self._on_shed = on_shed
+        self._on_named = on_named
         # Bounded: methods and status lines come from clients and applications. Threads that
         # meet in here find the same, so no lock is needed.
         self._counts: dict[Key, Count] = {}
@@ -54,6 +62,9 @@ class RequestTally:
         count(took_s)
         if scope.retry_after_s:
             self._refused(environ, scope, status)
+        elif scope.correlation is not None and self._on_named is not None and not scope.would_shed:
+            method = key[0] if key[0] in _METHODS else OTHER_METHOD
+            self._on_named((method, key[1]), took_s, scope.correlation)
 
     def _refused(self, environ: Environ, scope: RequestScope, status: str) -> None:
         if not _is_refusal(scope.reason, status, would_shed=scope.would_shed):
@@ -64,7 +75,7 @@ class RequestTally:
 
     def _found(self, key: Key) -> Count:
         method, route, status, reason, lane, would_shed = key
-        method = method if method in _METHODS else "(other)"
+        method = method if method in _METHODS else OTHER_METHOD
         lane = lane or lane_of_method({"REQUEST_METHOD": method})
         histogram: tuple[metrics.Metric, tuple[str, ...]] = metrics.HTTP_DURATION, (method, route)
         if would_shed:

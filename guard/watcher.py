@@ -14,7 +14,7 @@ from guard import metrics
 from guard.core.vocabulary import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.backends.base import Backend
     from guard.controller import Controller
@@ -42,9 +42,11 @@ class Watcher:
         breakers: the breakers to probe.
         ready: tells whether the worker is open for requests.
         probe_timeout_s: longest time of a probe.
+        single_writer: whether the write lane's waiters stand in one writer's queue (DuckDB).
+        also: called with the time at each look; see ``guard.watches``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two of them are optional
         self,
         controller: Controller,
         backend: Backend | None,
@@ -53,11 +55,15 @@ class Watcher:
         *,
         ready: Callable[[], bool],
         probe_timeout_s: float,
+        single_writer: bool = False,
+        also: Sequence[Callable[[float], None]] = (),
     ) -> None:
         self._controller = controller
         self._backend = backend
         self._record = recorder
         self._ready = ready
+        self._single_writer = single_writer
+        self._also = also
         self._stop = Event()
         self._threads = [Thread(target=self._watch, name="guard-watcher", daemon=True)]
         if backend is not None:
@@ -90,7 +96,11 @@ class Watcher:
         if heartbeat is not None:
             heartbeat(self._controller.clock.now_s())
         waiting = {lane: self._publish_lane(lane, elapsed_s) for lane in Lane}
-        self._record.set(metrics.QUEUE_DEPTH, ("admission",), sum(waiting.values()))
+        writing = waiting[Lane.WRITE] if self._single_writer else 0
+        self._record.set(metrics.QUEUE_DEPTH, ("writer",), writing)
+        self._record.set(metrics.QUEUE_DEPTH, ("admission",), sum(waiting.values()) - writing)
+        for look in self._also:
+            look(self._controller.clock.now_s())
 
     def _publish_lane(self, lane: Lane, elapsed_s: float) -> int:
         load = self._controller.load(lane)
@@ -107,8 +117,6 @@ class Watcher:
         self._record.set(metrics.POOL_WAITERS, (lane.value,), pool.waiting)
         if pool.size <= busy:
             self._record.add(metrics.POOL_SATURATED, (lane.value,), elapsed_s)
-        if lane is Lane.WRITE:
-            self._record.set(metrics.QUEUE_DEPTH, ("writer",), pool.waiting)
         return pool.waiting
 
     def _watch(self) -> None:

@@ -53,7 +53,10 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         raise SettingsError([BadSetting("GUARD_DATABASE_URL", "", "the service needs a database")])
     if recorder is None and worker is not None:
         recorder = worker.recorder
-    assembly = assemble(settings, recorder=recorder, prepare=migrate, classify=classify)
+    queues = None if worker is None else worker.queues
+    assembly = assemble(
+        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues
+    )
     app = Flask("service", static_folder=None)
     guard = _install(app, assembly)
     if worker is not None:

@@ -21,6 +21,7 @@ _SCENARIOS = {
     "group-commit": "stress.group_commit",
     "overhead": "stress.overhead",
     "compare": "stress.compare.command",
+    "metrics-cost": "stress.metrics_cost",
 }
 _INTERRUPTED = 130
 
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
     compare.add_argument("--variants", default="", help="names with commas; all by default")
     compare.add_argument("--seed", type=int, default=1)
-    for command in (commit, overhead, compare):
+    cost = commands.add_parser("metrics-cost", help="what measuring costs, and a scrape")
+    cost.add_argument("--rounds", type=_count, default=9)
+    for command in (commit, overhead, compare, cost):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 

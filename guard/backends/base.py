@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from guard.backends.waits import LockWait
     from guard.core.vocabulary import Lane, Outcome
 
 T = TypeVar("T")
@@ -149,6 +150,13 @@ class Backend(Protocol):
 
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment; costs microseconds, asks no database."""
+        ...
+
+    def lock_waits(self) -> Sequence[LockWait]:
+        """Return who waits for a lock, as it was last looked at; asks no database.
+
+        Not older than a second or so; empty while nobody waits.
+        """
         ...
 
     def classify(self, error: BaseException) -> Outcome:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 from threading import Event
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from guard.board.layout import BoardHead, Layout, RowMemory
+from guard.board.notes import Notes
 from guard.board.row import WorkerRow
 from guard.board.sums import Directory, Totals
 from guard.board.table import NOWHERE, Table
@@ -98,6 +99,7 @@ class Board:
         size = layout.row.size_bytes
         starts = [layout.row_at(index) for index in range(layout.rows)]
         self._rows = [RowMemory(memory[at : at + size], layout.row) for at in starts]
+        self._notes = Notes(layout.rows)
         self._directories: dict[RowMemory, Directory] = {}
         self._pause = Event()
 
@@ -141,7 +143,8 @@ class Board:
         memory = self._rows[index]
         if memory.owned:
             raise RowTaken(f"row {index} belongs to process {memory.pid}")
-        row = WorkerRow(memory, self._routes, shared=self._shared)
+        row = WorkerRow(memory, self._routes, self._notes.note(index), shared=self._shared)
+        row.note.clear()
         memory.pid = pid
         memory.heartbeat_s = self._clock.now_s()
         row.set(WORKERS, (), 1.0)
@@ -208,6 +211,11 @@ class Board:
     def value(self, metric: Metric, labels: Labels = ()) -> float:
         """Return one label set's total: of a histogram the sum. 0 where it is unknown."""
         return self._stable(self._totals).value(metric, labels)
+
+    def notes(self) -> dict[int, dict[str, Any]]:
+        """Return what each living worker notes, by its process id; see ``guard.board.notes``."""
+        rows = enumerate(self._rows)
+        return {row.pid: self._notes.note(index).read() for index, row in rows if row.owned}
 
     def workers(self) -> list[WorkerView]:
         """Return each worker with its own gauges."""

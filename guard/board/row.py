@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from guard.board.layout import Key, Labels
+    from guard.board.notes import Note
     from guard.events import Count, Series
     from guard.metrics import Metric
 
@@ -43,12 +44,17 @@ class WorkerRow:
     Args:
         memory: the row, whose entries are written anew.
         routes_of_host: gives the routes that any row has.
+        note: the document beside the row.
         shared: whether other processes see the memory.
+
+    Attributes:
+        note: the document beside the row; for one thread.
     """
 
     def __init__(
-        self, memory: RowMemory, routes_of_host: Callable[[], set[str]], *, shared: bool
+        self, memory: RowMemory, routes_of_host: Callable[[], set[str]], note: Note, *, shared: bool
     ) -> None:
+        self.note = note
         self._routes_of_host = routes_of_host
         self._shared = shared
         self._routes: set[str] = set()

@@ -186,7 +186,13 @@ class LaneBreaker:
                 self._telling = True
                 before, after = self._untold.popleft()
             try:
-                log.warning("the %s lane's breaker is %s, was %s", self._lane, after, before)
+                log.warning(
+                    "the %s lane's breaker is %s, was %s", self._lane, after, before,
+                    extra={
+                        "guard_event": "breaker", "guard_lane": self._lane.value,
+                        "guard_from": before.value, "guard_to": after.value,
+                    },
+                )  # fmt: skip
                 self.view.tell(before, after)
             finally:
                 self._telling = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from guard import metrics as table
 from guard.export.host import HOST_METRICS
 from guard.metrics import ALL, Kind
 
@@ -30,6 +31,45 @@ Every label set with known values is there from the start with 0. `route` is the
 `(unmatched)`, or `(other)` once the host has shown 100 routes; what else has no room is counted
 as `(other)` too.
 
+A scrape is compressed where the client asks for gzip. In OpenMetrics the buckets of
+`guard_http_request_duration_seconds` carry exemplars: the trace of the last request in each, where
+callers send a sampled `traceparent` (Prometheus keeps them with
+`--enable-feature=exemplar-storage`). Waits for PostgreSQL's locks are
+`guard_db_lock_waited_seconds_total` and not `..._wait_seconds_total`, which OpenMetrics would take
+for a second family by the name of the histogram.
+
+"""
+OPENTELEMETRY: Final = (
+    (
+        "http.server.request.duration", table.HTTP_DURATION,
+        "`method`: `http.request.method`, `route`: `http.route`; admitted ones, without a status",
+    ),
+    ("http.server.active_requests", table.INFLIGHT, "only requests that hold a permit, by lane"),
+    (
+        "db.client.connection.count", table.POOL_CONNECTIONS,
+        "`pool`: `db.client.connection.pool.name`; `in_use`: `used`",
+    ),
+    ("db.client.connection.max", table.POOL_MAX, ""),
+    ("db.client.connection.pending_requests", table.POOL_WAITERS, ""),
+    ("db.client.connection.wait_time", table.ACQUIRE_WAIT, 'with `outcome="ok"`'),
+    (
+        "db.client.connection.timeouts", table.ACQUIRE_WAIT,
+        'the count of it with `outcome="timeout"`',
+    ),
+    ("db.client.connection.use_time", table.POOL_USE, ""),
+    (
+        "db.client.operation.duration", table.QUERY_DURATION,
+        "`outcome` instead of `error.type`, which `guard_db_errors_total` counts as `kind`",
+    ),
+)  # fmt: skip
+"""OpenTelemetry's names of what is measured here: name, metric, how the labels differ."""
+_OPENTELEMETRY_INTRO: Final = """
+## OpenTelemetry
+
+How these map to OpenTelemetry's semantic conventions. `db.client.connection.*` is still in
+development there, so its names are not taken over. What is not in the table (decisions, queues,
+breakers, promises) has no name there.
+
 """
 _BUCKETS: Final = """
 ## Buckets
@@ -47,7 +87,19 @@ def markdown(metrics: Sequence[Metric] = EXPORTED) -> str:
     buckets = ["| name | buckets |", "|---|---|"]
     buckets += [f"| `{each.name}` | {_bounds(each)} |" for each in histograms]
     page = _INTRO + "\n".join(lines) + "\n"
-    return page + _BUCKETS + "\n".join(buckets) + "\n" if histograms else page
+    if histograms:
+        page += _BUCKETS + "\n".join(buckets) + "\n"
+    return page + _opentelemetry(metrics)
+
+
+def _opentelemetry(metrics: Sequence[Metric]) -> str:
+    rows = [
+        f"| `{name}` | `{metric.name}` | {how or '-'} |"
+        for name, metric, how in OPENTELEMETRY
+        if metric in metrics
+    ]
+    head = ["| there | here | how |", "|---|---|---|"]
+    return _OPENTELEMETRY_INTRO + "\n".join([*head, *rows]) + "\n"
 
 
 def _line(metric: Metric) -> str:

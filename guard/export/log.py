@@ -83,6 +83,7 @@ class RefusalLog:
                 reason.value,
                 before.suppressed,
                 extra={
+                    "guard_event": "shed",
                     "guard_lane": lane.value,
                     "guard_reason": reason.value,
                     "guard_suppressed": before.suppressed,

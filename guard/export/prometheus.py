@@ -14,21 +14,27 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as Trace
 from prometheus_client.utils import floatToGoString
 
+from guard.events import ExemplarSource
 from guard.export.host import Host
-from guard.metrics import Kind, Metric, Sample
+from guard.metrics import HTTP_DURATION, Kind, Metric, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric as Family
 
-    from guard.events import MetricSource
+    from guard.events import Exemplar, MetricSource
+
+    _Bucket = tuple[str, float] | tuple[str, float, Trace]
+    _Traces = dict[tuple[tuple[str, ...], int], Trace]
 
 log = logging.getLogger("guard.export")
 
 _INFINITY: Final = "+Inf"
+_OPENMETRICS: Final = "application/openmetrics-text"
 _HOST: Final = Host()
 
 
@@ -41,12 +47,16 @@ def render(source: MetricSource, accept_header: str, host: Host | None = None) -
     Args:
         source: gives the totals.
         accept_header: the request's Accept; it chooses between Prometheus' text format
-            0.0.4 and OpenMetrics. What can't be understood gets the text format.
+            0.0.4 and OpenMetrics. What can't be understood gets the text format. Exemplars,
+            where the source has any, are in OpenMetrics only.
         host: what this process tells about itself; where None, one for the whole process.
     """
-    registry = CollectorRegistry()
-    registry.register(_Collector(source, host or _HOST))
     encode, content_type = _encoder(accept_header)
+    exemplars: Callable[[], Iterable[Exemplar]] = tuple
+    if isinstance(source, ExemplarSource) and content_type.startswith(_OPENMETRICS):
+        exemplars = source.exemplars
+    registry = CollectorRegistry()
+    registry.register(_Collector(source, host or _HOST, exemplars))
     return encode(registry), content_type
 
 
@@ -63,9 +73,12 @@ def _encoder(accept_header: str) -> tuple[Callable[[Collector], bytes], str]:
 class _Collector(Collector):
     """Turns samples into prometheus_client's families, a metric's failure being its own."""
 
-    def __init__(self, source: MetricSource, host: Host) -> None:
+    def __init__(
+        self, source: MetricSource, host: Host, exemplars: Callable[[], Iterable[Exemplar]]
+    ) -> None:
         self._source = source
         self._host = host
+        self._exemplars = exemplars
 
     def describe(self) -> list[Family]:
         # Else registering would read the source once more.
@@ -74,7 +87,8 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Family]:
         for metric, samples in self._by_metric().items():
             try:
-                family = _family(metric, samples)
+                traces = self._traces() if metric is HTTP_DURATION else {}
+                family = _family(metric, samples, traces)
             except Exception:
                 self._host.collector_errors += 1
                 log.exception("%s could not be exported", metric.name)
@@ -82,7 +96,13 @@ class _Collector(Collector):
                 yield family
         # Last, so that it has this scrape's errors.
         for sample in self._host.samples():
-            yield _family(sample.metric, [sample])
+            yield _family(sample.metric, [sample], {})
+
+    def _traces(self) -> _Traces:
+        return {
+            (each.labels, each.bucket): Trace({"trace_id": each.trace_id}, each.value, each.at_s)
+            for each in self._exemplars()
+        }
 
     def _by_metric(self) -> dict[Metric, list[Sample]]:
         # A family must be told in one piece, in whatever order the source tells it.
@@ -96,9 +116,9 @@ class _Collector(Collector):
         return found
 
 
-def _family(metric: Metric, samples: list[Sample]) -> Family:
+def _family(metric: Metric, samples: list[Sample], traces: _Traces) -> Family:
     if metric.kind is Kind.HISTOGRAM:
-        return _histogram(metric, samples)
+        return _histogram(metric, samples, traces)
     kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
     family = kind(metric.name, metric.help, labels=metric.labels)
     for sample in samples:
@@ -106,11 +126,15 @@ def _family(metric: Metric, samples: list[Sample]) -> Family:
     return family
 
 
-def _histogram(metric: Metric, samples: list[Sample]) -> Family:
+def _histogram(metric: Metric, samples: list[Sample], traces: _Traces) -> Family:
     bounds = [*map(floatToGoString, metric.buckets), _INFINITY]
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     for sample in samples:
-        buckets = list(zip(bounds, accumulate(sample.counts), strict=True))
+        buckets: list[_Bucket] = list(zip(bounds, accumulate(sample.counts), strict=True))
+        for number, (bound, count, *_) in enumerate(buckets):
+            trace = traces.get((sample.labels, number))
+            if trace is not None:
+                buckets[number] = bound, count, trace
         family.add_metric(_labels(sample), buckets, float(sample.value))
     return family
 

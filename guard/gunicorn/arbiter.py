@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from guard.admin import AdminApp, AdminListener, WorkerState
 from guard.board import Board
+from guard.gunicorn.queues import HostSource
+from guard.watches.locks import all_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from guard.events import Recorder
     from guard.settings import Settings
@@ -25,17 +27,21 @@ class Arbiter:
 
     Args:
         settings: the settings at the start.
+        listeners: gives gunicorn's listeners.
 
     Attributes:
         settings: the settings of the workers that start from now on.
         listener: the admin listener, or None where it is off.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, listeners: Callable[[], Sequence[object]] = tuple
+    ) -> None:
         self.settings = settings
         # A reload starts all new workers before it stops the old ones, and some may linger.
         self._rows_max = 2 * settings.workers + 8
         self._board = Board.anonymous(self._rows_max)
+        self._source = HostSource(self._board, listeners)
         self._rows: dict[int, int] = {}
         self.listener = self._make_listener(settings.admin_bind)
 
@@ -92,11 +98,12 @@ class Arbiter:
             return Board.local()[1]
         return self._board.claim(row, os.getpid())
 
-    def retire(self, age: int) -> None:
-        """Fold a dead worker's row into the totals and free it. Idempotent."""
+    def retire(self, age: int) -> bool:
+        """Fold a dead worker's row into the totals and free it; return whether it had one."""
         row = self._rows.pop(age, None)
         if row is not None:
             self._board.retire(row)
+        return row is not None
 
     def sweep(self, living: Iterable[int]) -> None:
         """Retire the rows of all workers but the living ones.
@@ -111,8 +118,13 @@ class Arbiter:
         """Return the state of each worker that has claimed a row."""
         return [WorkerState(one.pid, one.ready) for one in self._board.workers()]
 
+    def lock_waits(self) -> list[dict[str, Any]]:
+        """Return who waits for a lock in any worker, the longest first; see ``LockWait``."""
+        return all_waits(self._board.notes().values())
+
     def _make_listener(self, bind: str) -> AdminListener | None:
         if bind == OFF:
             return None
         host, _, port = bind.rpartition(":")
-        return AdminListener(host.strip("[]"), int(port), AdminApp(self._board, self.workers))
+        app = AdminApp(self._source, self.workers, self.lock_waits)
+        return AdminListener(host.strip("[]"), int(port), app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,8 +11,26 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 
+log = logging.getLogger("guard.gunicorn")
+
+
+class _Form:
+    """Whether a program reads what is told."""
+
+    structured = False
+
+
+def use_log(*, structured: bool) -> None:
+    """Say whether ``tell`` writes log lines, for a program that reads them, or plain ones."""
+    _Form.structured = structured
+
+
 def tell(*lines: str) -> None:
     """Write each line to stderr, marked as ours."""
+    if _Form.structured:
+        for line in lines:
+            log.warning("%s", line)
+        return
     _write(sys.stderr, "".join(f"guard: {line}\n" for line in lines))
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from guard.events import Recorder
     from guard.problem import Response
     from guard.settings import Settings
+    from guard.watches.queues import QueueLength
 
 
 class LoadedInArbiter(GuardError, RuntimeError):  # noqa: N818 - says what happened
@@ -48,11 +49,18 @@ class WorkerContext:
         recorder: the worker's row of the board that all workers share.
         settings: the settings with which the arbiter started this worker.
         gate: asked by ``GuardWorker`` before a request gets a thread.
+        queues: tells the queues in front of the application, for ``guard.assembly.assemble``.
     """
 
-    def __init__(self, recorder: Recorder, settings: Settings) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        settings: Settings,
+        queues: Mapping[str, Callable[[], QueueLength]] | None = None,
+    ) -> None:
         self.recorder = recorder
         self.settings = settings
+        self.queues = queues or {}
         self.gate: Gate | None = None
         self.drain_callbacks: list[Callable[[], object]] = []
         self.exit_callbacks: list[Callable[[float], object]] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +15,18 @@ from guard.gunicorn.banner import banner
 from guard.gunicorn.console import show, tell
 from guard.gunicorn.context import WorkerContext, become_worker
 from guard.gunicorn.ending import Ending
+from guard.gunicorn.logs import set_up
+from guard.gunicorn.queues import EXECUTOR, executor_queue
 from guard.gunicorn.startup import settings_in_force, start
+from guard.settings.model import specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.gunicorn.arbiter import Arbiter
     from guard.gunicorn.kinds import Server, Worker
+
+log = logging.getLogger("guard.gunicorn")
 
 _BOOT_ERROR: Final = 3
 """gunicorn's status of a worker that did not start: the arbiter then ends too."""
@@ -36,6 +43,7 @@ class _Process:
 
 def on_starting(server: Server) -> None:
     """Refuse to start where that can be seen to fail; take the admin address."""
+    set_up(settings_in_force())
     _Process.arbiter = start(server)
 
 
@@ -47,7 +55,17 @@ def on_reload(_server: Server) -> None:
     settings = settings_in_force()
     if settings.admin_bind != arbiter.settings.admin_bind:
         tell("GUARD_ADMIN_BIND has changed: that takes a restart")
+    set_up(settings)
+    changed = [
+        spec.env
+        for field, spec in specs().items()
+        if getattr(settings, field) != getattr(arbiter.settings, field)
+    ]
     arbiter.settings = settings
+    log.info(
+        "reload: new workers start, changed settings: %s", ", ".join(changed) or "none",
+        extra={"guard_event": "reload", "guard_changed": changed},
+    )  # fmt: skip
 
 
 def when_ready(curl: str = "") -> Callable[[Server], None]:
@@ -62,7 +80,12 @@ def when_ready(curl: str = "") -> Callable[[Server], None]:
         if arbiter is None:
             return
         urls = [str(listener) for listener in server.LISTENERS]
-        show(banner(arbiter.settings, urls, arbiter.admin_address, curl))
+        if arbiter.settings.log_format == "json":
+            admin = arbiter.admin_address
+            extra = {"guard_event": "serving", "guard_urls": urls, "guard_admin": admin}
+            log.info("serving on %s", ", ".join(urls), extra=extra)
+        else:
+            show(banner(arbiter.settings, urls, arbiter.admin_address, curl))
         arbiter.start_admin()
 
     return hook
@@ -102,15 +125,17 @@ def post_fork(_server: Server, worker: Worker) -> None:
         arbiter.listener.abandon()
     # With the default of 5 ms one busy thread makes every other thread's step wait as long.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    context = WorkerContext(arbiter.claim(worker.age), arbiter.settings)
+    queues = {EXECUTOR: partial(executor_queue, worker)}
+    context = WorkerContext(arbiter.claim(worker.age), arbiter.settings, queues)
     become_worker(context)
     _Process.ending = Ending(worker, context)
     _Process.ending.install()
     _tell_guard_errors(worker)
 
 
-def post_worker_init(_worker: Worker) -> None:
+def post_worker_init(worker: Worker) -> None:
     """Watch for the worker's end, now that the application is loaded."""
+    log.info("worker %s has loaded the application", worker.pid, extra=_event("started", worker))
     if _Process.ending is not None:
         _Process.ending.watch()
 
@@ -133,8 +158,7 @@ def worker_exit(_server: Server, worker: Worker) -> None:
     gunicorn calls this in the arbiter too, for a worker that is found gone.
     """
     if worker.pid != os.getpid():
-        if _Process.arbiter is not None:
-            _Process.arbiter.retire(worker.age)
+        _retire(worker)
         return
     if _Process.ending is None:
         return
@@ -147,8 +171,7 @@ def worker_exit(_server: Server, worker: Worker) -> None:
 
 def child_exit(_server: Server, worker: Worker) -> None:
     """Fold the dead worker's row into the totals and free it."""
-    if _Process.arbiter is not None:
-        _Process.arbiter.retire(worker.age)
+    _retire(worker)
 
 
 def on_exit(_server: Server) -> None:
@@ -177,6 +200,15 @@ def _tell_boot_failure(worker: Worker, leaving: BaseException) -> None:
     if reason is None or isinstance(reason, GuardError):
         return
     tell(f"worker {worker.pid} could not start: {type(reason).__name__}: {reason}")
+
+
+def _retire(worker: Worker) -> None:
+    if _Process.arbiter is not None and _Process.arbiter.retire(worker.age):
+        log.info("worker %s has ended", worker.pid, extra=_event("ended", worker))
+
+
+def _event(what: str, worker: Worker) -> dict[str, object]:
+    return {"guard_event": f"worker_{what}", "guard_worker": worker.pid}
 
 
 def _exit_at_once(_signal: int, _frame: object) -> None:

@@ -16,6 +16,7 @@ class Config(Protocol):
     address: Sequence[tuple[str, int] | str | int]
     workers: int
     threads: int
+    worker_connections: int
     worker_class: type
     worker_class_str: str
     preload_app: bool

@@ -90,7 +90,7 @@ def _start(server: Server, settings: Settings) -> Arbiter:
         _refuse(server, EXIT_CONFIG, [room.refuse] if room.refuse else [])
         if room.warn:
             tell(f"warning: {room.warn}")
-    arbiter = Arbiter(settings)
+    arbiter = Arbiter(settings, lambda: server.LISTENERS)
     problem = arbiter.bind_admin(patient=upgrade)
     _refuse(server, EXIT_UNAVAILABLE, [problem] if problem else [])
     return arbiter

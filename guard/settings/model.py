@@ -229,6 +229,27 @@ class Settings:
         "info", "GUARD_LOG_LEVEL", "Least severe messages that are logged.",
         choices=("debug", "info", "warning", "error"),
     )  # fmt: skip
+    log_format: Literal["text", "json"] = _setting(
+        "text", "GUARD_LOG_FORMAT", "text for people; json writes one JSON object per line.",
+        choices=("text", "json"),
+    )  # fmt: skip
+    request_id: Literal["off", "accept", "generate"] = _setting(
+        "accept", "GUARD_REQUEST_ID",
+        "accept takes over a request's X-Request-ID, hands it back and writes it into log lines; "
+        "generate makes one where there is none; off does neither.",
+        choices=("off", "accept", "generate"),
+    )  # fmt: skip
+    status_show_queries: bool = _setting(
+        False,  # noqa: FBT003 - the default
+        "GUARD_STATUS_SHOW_QUERIES",
+        "Whether the list of lock waits may show the statements' texts, which can hold data.",
+        watch="guard_db_lock_waiters",
+    )  # fmt: skip
+    otel: bool = _setting(
+        False,  # noqa: FBT003 - the default
+        "GUARD_OTEL",
+        "Whether to make OpenTelemetry spans; needs wsgi-guard[otel] and a tracer provider.",
+    )  # fmt: skip
 
 
 def specs() -> dict[str, Spec]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,15}")
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})")
+_SWITCHES: Final = {
+    "true": True, "yes": True, "on": True, "1": True,
+    "false": False, "no": False, "off": False, "0": False,
+}  # fmt: skip
 _NO_FRACTION: Final = "a Retry-After with a fraction makes urllib3's clients crash"
 
 
@@ -25,6 +29,7 @@ class Shape(StrEnum):
 
     TEXT = "text"
     WORD = "word"
+    SWITCH = "switch"
     LIST = "list"
     WHOLE = "whole number"
     NUMBER = "number"
@@ -44,6 +49,8 @@ def shape_of(field: str, spec: Spec) -> Shape:
         return Shape.WORD
     if get_origin(kind) is tuple:
         return Shape.LIST
+    if kind is bool:
+        return Shape.SWITCH
     if kind is int:
         return Shape.WHOLE_SECONDS if spec.unit == "seconds" else Shape.WHOLE
     if kind is float:
@@ -62,6 +69,8 @@ def convert(field: str, spec: Spec, raw: object) -> object:
         return _word(field, spec, raw)
     if shape is Shape.LIST:
         return _list(spec, raw)
+    if shape is Shape.SWITCH:
+        return _switch(raw)
     if shape is Shape.TEXT:
         if not isinstance(raw, str):
             raise Unfit("must be a text")
@@ -75,6 +84,13 @@ def _word(field: str, spec: Spec, raw: object) -> object:
         raise Unfit(f"must be one of {', '.join(spec.choices)}")
     kind = _types()[field]
     return word if get_origin(kind) is Literal else kind(word)
+
+
+def _switch(raw: object) -> bool:
+    value = _SWITCHES.get(raw.strip().lower()) if isinstance(raw, str) else raw
+    if not isinstance(value, bool):
+        raise Unfit("must be true or false")
+    return value
 
 
 def _list(spec: Spec, raw: object) -> tuple[str, ...]:
@@ -124,6 +140,8 @@ def _limits(shape: Shape, spec: Spec) -> str:
 
 def range_of(shape: Shape, spec: Spec) -> str:
     """Return ``low to high`` as people write it; an empty string without a range."""
+    if shape is Shape.SWITCH:
+        return "true or false"
     if spec.low is None or spec.high is None:
         return ""
     if shape is Shape.DURATION:
@@ -134,6 +152,8 @@ def range_of(shape: Shape, spec: Spec) -> str:
 def text_of(field: str, spec: Spec, value: object) -> str:
     """Return the text that ``convert`` gives ``value`` back for."""
     shape = shape_of(field, spec)
+    if shape is Shape.SWITCH:
+        return "true" if value else "false"
     if shape is Shape.LIST and isinstance(value, tuple):
         return ",".join(value) or ("," if spec.form == "path" else "")
     if shape is Shape.DURATION and isinstance(value, float):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from guard.backends.base import Insert, PoolSignals, Row, Session
+    from guard.backends.waits import LockWait
     from guard.clock import Clock
     from guard.events import PoolObserver
 
@@ -65,6 +66,7 @@ class MemoryBackend:
     Attributes:
         failure: raised by every statement, insert and probe while it is set.
         rows: what was inserted, in order.
+        waits: what ``lock_waits`` tells; may be set.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class MemoryBackend:
     ) -> None:
         self.failure: Exception | None = None
         self.rows: list[tuple[Insert, Row]] = []
+        self.waits: tuple[LockWait, ...] = ()
         self._pools = {lane: MemoryPool(pool_size) for lane in Lane}
         self._execute = execute
         self._observer = observer
@@ -151,6 +154,10 @@ class MemoryBackend:
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment."""
         return self._pools[lane].signals()
+
+    def lock_waits(self) -> tuple[LockWait, ...]:
+        """Return ``waits``."""
+        return self.waits
 
     def classify(self, error: BaseException) -> Outcome:
         """Return what an exception says about health; only ``BackendFailed`` is a failure."""

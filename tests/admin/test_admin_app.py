@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 from wsgiref.validate import validator
@@ -106,3 +107,31 @@ def test_mounted_below_a_prefix() -> None:
     app = DispatcherMiddleware(lambda _e, _s: [], {"/admin": AdminApp(Totals(1))})
     with Client(app).get("/admin/livez") as response:
         assert response.json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "compressed"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("gzip;q=0.001", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("x-gzip", False),
+    ],
+)
+def test_metrics_are_compressed_where_the_client_asks(accept: str, *, compressed: bool) -> None:
+    app = AdminApp(Totals(1))
+    plain = ask(app, "/metrics").data
+    with Client(app).get("/metrics", headers={"Accept-Encoding": accept}) as response:
+        assert response.headers.get("Content-Encoding") == ("gzip" if compressed else None)
+        assert response.content_length == len(response.data)
+        assert (gzip.decompress(response.data) if compressed else response.data) == plain
+
+
+def test_lock_waits_are_told_where_somebody_knows_them() -> None:
+    assert ask(AdminApp(Totals(1)), "/locks").status_code == 404
+    app = AdminApp(Totals(1), lock_waits=lambda: [{"pid": 12}])
+    assert ask(app, "/locks").json == {"waits": [{"pid": 12}]}

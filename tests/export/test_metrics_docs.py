@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guard import metrics
-from guard.export.docs import EXPORTED, markdown
+from guard.export.docs import EXPORTED, OPENTELEMETRY, markdown
 from guard.export.host import Host, guard_version
 from guard.export.prometheus import render
 
@@ -36,6 +36,12 @@ def test_the_page_names_what_a_scrape_shows() -> None:
     shown = render(Nothing(), "")[0].decode()
     names = {line.split()[2] for line in shown.splitlines() if line.startswith("# TYPE")}
     assert names == {metric.name for metric in EXPORTED} - {each.name for each in metrics.ALL}
+
+
+def test_opentelemetrys_names_are_mapped_to_metrics_that_exist() -> None:
+    page = markdown()
+    assert all(metric in EXPORTED for _, metric, _ in OPENTELEMETRY)
+    assert all(f"| `{name}` | `{metric.name}` |" in page for name, metric, _ in OPENTELEMETRY)
 
 
 def test_without_histograms_there_are_no_buckets() -> None:

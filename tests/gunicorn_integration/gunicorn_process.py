@@ -149,9 +149,10 @@ class Gunicorn:
         self.until(ready, "the workers are ready")
 
     def metric(self, name: str) -> float:
-        """Return the sum over all label sets of a metric."""
+        """Return the sum over all label sets of a metric, or the value of a whole series."""
         text = get(self.admin_port, "/metrics")[1]
-        lines = (line for line in text.splitlines() if line.startswith((name + "{", name + " ")))
+        starts = (f"{name} ",) if name.endswith("}") else (f"{name}{{", f"{name} ")
+        lines = (line for line in text.splitlines() if line.startswith(starts))
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def signal(self, number: int) -> None:

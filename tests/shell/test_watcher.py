@@ -36,11 +36,13 @@ class World:
         backend: bool = True,
         recorder: MemoryRecorder | None = None,
         breakers: Mapping[Lane, Probed] | None = None,
+        single_writer: bool = False,
     ) -> None:
         self.clock = FakeClock()
         self.recorder = recorder or MemoryRecorder()
         self.backend = MemoryBackend(pool_size) if backend else None
         self.ready = True
+        self.looks: list[float] = []
         self.controller = Controller(
             Rules(lanes=dict.fromkeys(Lane, LIMITS)),
             {lane: lambda: 2 for lane in Lane},
@@ -48,7 +50,8 @@ class World:
         )
         self.watcher = Watcher(
             self.controller, self.backend, self.recorder, breakers or {},
-            ready=lambda: self.ready, probe_timeout_s=0.5,
+            ready=lambda: self.ready, probe_timeout_s=0.5, single_writer=single_writer,
+            also=[self.looks.append],
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -126,13 +129,17 @@ def test_the_time_without_an_idle_connection_adds_up() -> None:
     assert world.gauge(metrics.POOL_SATURATED, "write") == 0
 
 
-def test_waiters_of_both_lanes_are_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+@pytest.mark.parametrize(("single_writer", "admission", "writer"), [(False, 7, 0), (True, 4, 3)])
+def test_each_waiter_is_in_one_queue(
+    monkeypatch: pytest.MonkeyPatch, *, single_writer: bool, admission: int, writer: int
+) -> None:
+    world = World(single_writer=single_writer)
     signals = {Lane.READ: PoolSignals(2, 3, 5, 4, 2), Lane.WRITE: PoolSignals(1, 1, 1, 3, 128)}
     monkeypatch.setattr(world.backend, "signals", signals.get)
     world.watcher.publish(0.2)
-    assert world.gauge(metrics.QUEUE_DEPTH, "admission") == 7
-    assert world.gauge(metrics.QUEUE_DEPTH, "writer") == 3
+    assert world.gauge(metrics.QUEUE_DEPTH, "admission") == admission
+    assert world.gauge(metrics.QUEUE_DEPTH, "writer") == writer
+    assert world.looks == [world.clock.now_s()]
     assert world.gauge(metrics.POOL_WAITERS, "read") == 4
     assert world.gauge(metrics.POOL_CONNECTIONS, "read", "in_use") == 2
     assert world.gauge(metrics.POOL_CONNECTIONS, "read", "idle") == 0

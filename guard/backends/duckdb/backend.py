@@ -13,6 +13,7 @@ from guard.backends.duckdb.engine import Engine
 from guard.backends.duckdb.errors import is_fatal, judge, one_line
 from guard.backends.duckdb.queue import RowInsert, Work
 from guard.backends.duckdb.sessions import DuckDBSession, Limits
+from guard.backends.waits import LockWait
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import BackendBusy, BackendClosed
 
@@ -133,6 +134,14 @@ class DuckDBBackend:
             return PoolSignals(0, 1, 0, 0, 0)
         writer = engine.writer
         return PoolSignals(1, 1, int(writer.busy), writer.waiting, self._config.write_batch_max)
+
+    def lock_waits(self) -> tuple[LockWait, ...]:
+        """Return the writer's queue where one stands: how many wait, and the oldest's wait."""
+        engine = self._engine if self._ready.is_set() else None
+        if engine is None or not engine.writer.waiting:
+            return ()
+        waiting, oldest_s = engine.writer.waiting, engine.writer.oldest_wait_s
+        return (LockWait(Lane.WRITE, waiting, oldest_s, "writer"),)
 
     def classify(self, error: BaseException) -> Outcome:
         """Return what an exception says about health."""

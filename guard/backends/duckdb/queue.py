@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from enum import Enum
+from itertools import chain
 from threading import Condition, Lock
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,7 @@ class WriteQueue:
         self._changed = Condition(Lock())
         # Guarded by _changed.
         self._units: deque[Unit] = deque()
+        self._hand: list[Unit] = []
         self._waiting = 0
         self._led = False
         self._closed = False
@@ -117,6 +119,15 @@ class WriteQueue:
     def waiting(self) -> int:
         """Units of which nothing was executed yet."""
         return self._waiting
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest unit has waited of which nothing was executed; 0 without one."""
+        with self._changed:
+            for unit in chain(self._hand, self._units):
+                if unit.state is State.QUEUED:
+                    return self._clock.now_s() - unit.queued_s
+        return 0.0
 
     def put(self, unit: Unit, *, may_lead: bool = False) -> bool:
         """Queue a unit, or give its caller the lead; return whether the caller leads now.
@@ -160,7 +171,8 @@ class WriteQueue:
                 self._changed.wait()
             self._led = bool(self._units)
             count = min(count_max, len(self._units))
-            return [self._units.popleft() for _ in range(count)]
+            self._hand = [self._units.popleft() for _ in range(count)]
+            return self._hand
 
     def claim(self, units: Iterable[Unit]) -> list[Unit]:
         """Return those of ``units`` that are to be executed now.

@@ -76,6 +76,11 @@ class Writer:
         """Units of which nothing was executed yet."""
         return self._queue.waiting
 
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest of the ``waiting`` has waited, seconds; 0 without one."""
+        return self._queue.oldest_wait_s
+
     def submit(self, unit: Unit) -> object:
         """Queue a unit, wait for its outcome, and return its result or raise its error.
 

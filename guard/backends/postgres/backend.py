@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from guard.backends.base import Insert, PoolSignals, Row, Session, StreamSession
     from guard.backends.postgres.config import PostgresConfig
+    from guard.backends.waits import LockWait
     from guard.clock import Clock
     from guard.events import PoolObserver
 
@@ -76,7 +77,7 @@ class PostgresBackend:
         self._keeper = Keeper(self._pools.values(), self._lost)
         self._sampler = LockSampler(
             config.conninfo(Lane.WRITE), config.lock_sample_s, self._sampled,
-            observer, self._watchdog, clock,
+            observer, self._watchdog, clock, show_queries=config.show_queries,
         )  # fmt: skip
 
     def open(self, prepare: Callable[[Session], None] | None = None) -> None:
@@ -154,6 +155,10 @@ class PostgresBackend:
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment; its size is 0 while there is no connection."""
         return self._pools[lane].signals()
+
+    def lock_waits(self) -> tuple[LockWait, ...]:
+        """Return who of this process waits for a lock, and whom for; see ``Backend``."""
+        return self._sampler.waits
 
     def classify(self, error: BaseException) -> Outcome:
         """Return what an exception says about health."""

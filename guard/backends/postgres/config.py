@@ -30,6 +30,7 @@ class PostgresConfig:
             seconds, at least 2.
         result_rows_max: most rows that one statement may return at once.
         lock_sample_s: how often lock waits are sampled, seconds, > 0.
+        show_queries: whether the texts of statements may be told where locks are waited for.
         bounds: the bounds of a call that gives none.
     """
 
@@ -41,6 +42,7 @@ class PostgresConfig:
     connect_timeout_s: float = 2.0
     result_rows_max: int = 10_000
     lock_sample_s: float = 0.2
+    show_queries: bool = False
     bounds: Bounds = _BOUNDS
 
     def size(self, lane: Lane) -> int:

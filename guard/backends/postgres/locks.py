@@ -1,23 +1,29 @@
 """Samples how long this process' connections wait for locks.
 
 PostgreSQL tells no past lock waits, so the waits of the moment are looked at several times a
-second and integrated: waiters x the time since the last look.
+second and integrated: waiters x the time since the last look. Whom they wait for is asked less
+often, and only while somebody waits.
 """
 
 from __future__ import annotations
 
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import psycopg
+
+from guard.backends.postgres.blocking import lock_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from guard.backends.postgres.watchdog import Watchdog
+    from guard.backends.waits import LockWait
     from guard.clock import Clock
     from guard.core.vocabulary import Lane
     from guard.events import PoolObserver
+
+T = TypeVar("T")
 
 # An ordinary role sees all of pg_locks, while pg_stat_activity hides others' sessions.
 # waitstart is set a moment after the wait began.
@@ -28,6 +34,7 @@ FROM pg_catalog.pg_locks WHERE NOT granted AND pid = ANY(%s) GROUP BY pid
 _ANSWER_S: Final = 1.0
 _RETRY_S: Final = 1.0
 _GAP_MAX: Final = 3.0
+_BLOCKING_S: Final = 1.0
 
 
 class Sampled(NamedTuple):
@@ -54,9 +61,13 @@ class LockSampler:
         observer: hears the samples.
         watchdog: ends a look at a frozen server.
         clock: measures the time between samples.
+        show_queries: whether ``waits`` may hold the texts of statements.
+
+    Attributes:
+        waits: who waits and whom for, at most a second old; replaced whole.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of its own
         self,
         conninfo: str,
         period_s: float,
@@ -64,6 +75,8 @@ class LockSampler:
         observer: PoolObserver,
         watchdog: Watchdog,
         clock: Clock,
+        *,
+        show_queries: bool = False,
     ) -> None:
         self._conninfo = conninfo
         self._period_s = period_s
@@ -71,9 +84,12 @@ class LockSampler:
         self._observer = observer
         self._watchdog = watchdog
         self._clock = clock
+        self._show_queries = show_queries
+        self.waits: tuple[LockWait, ...] = ()
+        self._asked_s = 0.0
         self._stop = Event()
         self._waiting: set[Lane] = set()
-        self._connection: psycopg.Connection[tuple[int, float]] | None = None
+        self._connection: psycopg.Connection[Any] | None = None
         self._thread = Thread(target=self._run, name="guard-postgres-locks", daemon=True)
 
     def start(self) -> None:
@@ -105,7 +121,9 @@ class LockSampler:
         if not any(lane.in_use for lane in lanes.values()):
             self._all_quiet()
             return
-        ages = self._ages([pid for lane in lanes.values() for pid in lane.pids])
+        lane_of = {pid: lane for lane, known in lanes.items() for pid in known.pids}
+        ages = self._ages(list(lane_of))
+        self._look_whom_for(lane_of, waiting=bool(ages))
         for lane, known in lanes.items():
             waits = [ages[pid] for pid in known.pids if pid in ages]
             if waits or lane in self._waiting:
@@ -113,7 +131,20 @@ class LockSampler:
                 self._observer.locks_sampled(lane, len(waits), oldest_s, len(waits) * elapsed_s)
             (self._waiting.add if waits else self._waiting.discard)(lane)
 
+    def _look_whom_for(self, lane_of: Mapping[int, Lane], *, waiting: bool) -> None:
+        now_s = self._clock.now_s()
+        if not waiting:
+            self.waits = ()
+        elif not self.waits or now_s - self._asked_s >= _BLOCKING_S:
+            self._asked_s = now_s
+            self.waits = self._ask(
+                lambda server: lock_waits(server, lane_of, show_queries=self._show_queries)
+            )
+
     def _ages(self, pids: list[int]) -> dict[int, float]:
+        return self._ask(lambda server: dict(server.execute(_SAMPLE, (pids,)).fetchall()))
+
+    def _ask(self, question: Callable[[psycopg.Connection[Any]], T]) -> T:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(
                 self._conninfo, autocommit=True, application_name="guard-locks"
@@ -121,7 +152,7 @@ class LockSampler:
         deadline_s = self._clock.now_s() + _ANSWER_S
         watch = self._watchdog.arm(self._connection.pgconn.socket, deadline_s)
         try:
-            return dict(self._connection.execute(_SAMPLE, (pids,)).fetchall())
+            return question(self._connection)
         finally:
             self._watchdog.disarm(watch)
 
@@ -129,6 +160,7 @@ class LockSampler:
         for lane in self._waiting:
             self._observer.locks_sampled(lane, 0, 0.0, 0.0)
         self._waiting.clear()
+        self.waits = ()
 
     def _forget(self) -> None:
         self._all_quiet()
