@@ -99,7 +99,8 @@ def test_a_key_whose_request_is_under_way_is_409(service: Service) -> None:
         document = problem_of(refused, 409)
         assert refused.headers["Retry-After"] == "1"
         assert (document["retry_after"], document["processed"]) == (1, False)
-        assert service.post(body(), headers=key).data == first.result(20).data
+        answer = first.result(20).data
+        assert service.post(body(), headers=key).data == answer
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, '"a', "a,b"])

@@ -24,6 +24,7 @@ from service.idempotency import (
     KeyReusedError,
     fingerprint,
 )
+from service.migrations import migrate
 from service.store import Warriors
 from service.validation import KEY_MAX, MalformedKeyError, parse_key
 from service.warrior import NewWarrior
@@ -67,19 +68,13 @@ def test_another_process_and_a_restart_know_the_key(database_url: str) -> None:
     made = []
     for _ in range(2):
         settings = load({"GUARD_DATABASE_URL": database_url, "GUARD_MODE": "off"}).settings
-        assembly = assemble(settings, prepare=store_schema)
+        assembly = assemble(settings, prepare=migrate)
         try:
             wait_ready(assembly)
             made.append(Warriors(assembly.database).create_once(LI, "k"))
         finally:
             assembly.close()
     assert made[0] == made[1]
-
-
-def store_schema(session: Session) -> None:
-    from service.migrations import migrate
-
-    migrate(session)
 
 
 def test_a_write_that_fails_keeps_neither_the_key_nor_the_warrior(
@@ -150,15 +145,16 @@ def test_two_at_once_in_one_process(database: Database, warriors: Warriors) -> N
         with pytest.raises(KeyInUseError):
             warriors.create_once(LI, "k")
         go_on.set()
-        assert warriors.create_once(LI, "another")
-        assert warriors.create_once(LI, "k") == first.result(20)
+        created = first.result(20)
+        assert warriors.create_once(LI, "k") == created
+        assert warriors.create_once(LI, "another") != created
     assert keys(database) == ["another", "k"]
 
 
 @pytest.mark.postgres
 def test_two_at_once_in_two_processes(postgres_url: str) -> None:
     settings = load({"GUARD_DATABASE_URL": postgres_url, "GUARD_MODE": "off"}).settings
-    assemblies = [assemble(settings, prepare=store_schema) for _ in range(2)]
+    assemblies = [assemble(settings, prepare=migrate) for _ in range(2)]
     try:
         for assembly in assemblies:
             wait_ready(assembly)
