@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STATUS = re.compile(rb"\AHTTP/1\.1 (\d{3})")
+_LENGTH = re.compile(rb"^content-length: *(\d+)\r$", re.MULTILINE | re.IGNORECASE)
 _RETRY_AFTER = re.compile(rb"^Retry-After: (.*)\r$", re.MULTILINE)
 
 
@@ -86,25 +87,37 @@ def recording(upstream_port: int) -> Iterator[Record]:
 
 
 def _hand_on(client: socket.socket, server: socket.socket, number: int, tries: list[Try]) -> None:
+    request = b""
     with selectors.DefaultSelector() as ready:
-        ready.register(client, selectors.EVENT_READ)
-        ready.register(server, selectors.EVENT_READ)
+        ready.register(client, selectors.EVENT_READ, client)
+        ready.register(server, selectors.EVENT_READ, server)
         while True:
             for key, _ in ready.select():
-                source = key.fileobj
-                data = source.recv(65536) if isinstance(source, socket.socket) else b""
+                source: socket.socket = key.data
+                data = source.recv(65536)
                 if not data:
                     return
-                _note(data, number, tries, asked=source is client)
-                (server if source is client else client).sendall(data)
+                if source is server:
+                    _note_answer(data, tries)
+                    client.sendall(data)
+                    continue
+                # As a whole, so that it is the client alone who keeps the connection or not.
+                request += data
+                if _is_whole(request):
+                    tries.append(Try(number, time.monotonic()))
+                    server.sendall(request)
+                    request = b""
 
 
-def _note(data: bytes, number: int, tries: list[Try], *, asked: bool) -> None:
-    now_s = time.monotonic()
-    if asked and data.startswith(b"POST "):
-        tries.append(Try(number, now_s))
-    status = None if asked else _STATUS.match(data)
+def _is_whole(request: bytes) -> bool:
+    head, end, body = request.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head + end)
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
+
+
+def _note_answer(data: bytes, tries: list[Try]) -> None:
+    status = _STATUS.match(data)
     if status is not None:
         told = _RETRY_AFTER.search(data)
-        tries[-1].answered_s, tries[-1].status = now_s, int(status[1])
+        tries[-1].answered_s, tries[-1].status = time.monotonic(), int(status[1])
         tries[-1].retry_after = told[1].decode() if told else ""

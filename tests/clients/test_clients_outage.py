@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from client_examples import Answer, Example, Write, examples, run
 from programs import program
 
-from stress.server import SERVICE, Server
+from stress.server import SERVICE, Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +28,6 @@ OUTAGE_S = 10.0
 EACH = 5
 """Writes that each client has under way at once."""
 EXAMPLES = examples()
-Answers = dict[str, list[Any]]
 
 pytestmark = [pytest.mark.process]
 
@@ -116,8 +116,10 @@ def test_ten_seconds_without_a_database(
     crowd: Callable[[str], Crowd],
 ) -> None:
     postgres = start_postgres({})
+    admin = f"127.0.0.1:{free_port()}"
     environ = {
         "GUARD_DATABASE_URL": postgres.url,
+        "GUARD_ADMIN_BIND": admin,
         "GUARD_WORKERS": "2",
         # The clients come back soon after the database does.
         "GUARD_RETRY_AFTER_MAX": "4",
@@ -135,8 +137,17 @@ def test_ten_seconds_without_a_database(
         all_clients.send(1)()
         all_clients.check(stored_in(postgres.url))
         all_clients.repeat()
+        # Each of the writes under way was refused, or the outage was none.
+        assert refusals(admin) >= EACH * len(EXAMPLES)
         assert server.troubles() == []
     postgres.stop()
+
+
+def refusals(admin: str) -> float:
+    with urllib.request.urlopen(f"http://{admin}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    shed = 'guard_admission_decisions_total{decision="shed"'
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(shed))
 
 
 @pytest.mark.parametrize("kind", ["duckdb", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -168,9 +179,6 @@ def test_a_worker_killed_after_its_commit(
 
 def stored_by(port: int, crowd: Crowd) -> Counter[tuple[str, str]]:
     """Ask the service, as nobody else may open a DuckDB file."""
-    import json
-    import urllib.request
-
     found: Counter[tuple[str, str]] = Counter()
     for client in crowd.writes:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/warrior?t={client}") as answer:
