@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 SERVICE = "http://127.0.0.1:8000"
 """Where the page's examples find the service."""
 _EXAMPLE = re.compile(r"^### (\S+)\n.*?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_BOUND_S = 120.0
+_BOUND_S = 300.0
 
 Answer = dict[str, Any]
 
@@ -43,6 +43,12 @@ def examples() -> dict[str, Example]:
     section = PAGE.read_text().partition("\n## Examples\n")[2].partition("\n## ")[0]
     assert section.count("```") == 2 * len(_EXAMPLE.findall(section)), "one fence per heading"
     return {found[0]: Example(*found) for found in _EXAMPLE.findall(section)}
+
+
+def key_example() -> str:
+    """Return the command that shows what a key does."""
+    section = PAGE.read_text().partition("\n## `Idempotency-Key`\n")[2].partition("\n## ")[0]
+    return section.partition("```sh\n")[2].partition("```")[0]
 
 
 def run(example: Example, url: str, writes: Sequence[Write], node: Callable[[], Path]) -> list[Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import subprocess
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from client_examples import Answer, Example, Write, examples, run
+from client_examples import SERVICE as SERVED
+from client_examples import Answer, Example, Write, examples, key_example, run
 from programs import program
 
 from stress.server import SERVICE, Server, free_port
@@ -175,6 +178,16 @@ def test_a_worker_killed_after_its_commit(
         all_clients.repeat()
         stored = stored_by(server.target.port, all_clients)
         all_clients.check(stored)
+        said = [shown(server.target.port) for _ in range(2)]
+    assert said[0] == said[1]
+    assert said[0].startswith("HTTP/1.1 201")
+
+
+def shown(port: int) -> str:
+    """Return what the guide's example of a key shows, but for the time."""
+    command = key_example().replace(SERVED, f"http://127.0.0.1:{port}")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    return re.sub(r"^Date: .*$", "", done.stdout, flags=re.MULTILINE)
 
 
 def stored_by(port: int, crowd: Crowd) -> Counter[tuple[str, str]]:
