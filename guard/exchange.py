@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
+from guard.body import body_taken
 from guard.correlation import handing_back
 from guard.errors import GuardError
 from guard.problem import Response, status_line
@@ -123,7 +124,7 @@ class Exchange(RequestScope):
 
     def refuse(self, response: Response, *, replace: bool = False) -> Iterable[bytes]:
         """Answer with ``response`` in the application's place and finish."""
-        if self.environ.get("CONTENT_LENGTH") or self.environ.get("HTTP_TRANSFER_ENCODING"):
+        if not body_taken(self.environ):
             close_connection(self._start_response)
         try:
             line = status_line(response.status)

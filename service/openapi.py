@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.idempotency import KEY_LIFETIME_S
 from service.store import FOUND_MAX
-from service.validation import NAME_MAX, SKILL_MAX, SKILLS_MAX, TERM_MAX
+from service.validation import KEY_PATTERN, NAME_MAX, SKILL_MAX, SKILLS_MAX, TERM_MAX
 
 # NUL can't be stored; half of a surrogate pair has no form in a JSON Schema pattern.
 _STORABLE = r"^[^\u0000]*$"
@@ -51,8 +52,22 @@ def _create() -> dict[str, Any]:
     return {
         "operationId": "create",
         "summary": "Create a warrior",
+        "parameters": [_idempotency_key()],
         "requestBody": {"required": True, "content": _content("NewWarrior")},
-        "responses": {"201": created, **_refs(400, 413, 422, 503, 504)},
+        "responses": {"201": created, **_refs(400, 409, 413, 422, 503, 504)},
+    }
+
+
+def _idempotency_key() -> dict[str, Any]:
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": (
+            "Makes the request safe to repeat: within "
+            f"{KEY_LIFETIME_S // 3600} hours the same key and warrior give the first answer "
+            "again. A new one for each new warrior, such as a UUID; with or without quotes."
+        ),
+        "schema": {"type": "string", "pattern": f"^(?:{KEY_PATTERN})$"},
     }
 
 
@@ -124,16 +139,21 @@ def _refs(*statuses: int) -> dict[str, Any]:
 _NAMES = {
     400: "BadRequest",
     404: "NotFound",
+    409: "Conflict",
     413: "ContentTooLarge",
     422: "UnprocessableContent",
     503: "ServiceUnavailable",
     504: "GatewayTimeout",
 }
 _MEANINGS = {
-    400: "The body is no JSON object, or the query has no usable term.",
+    400: "The body is no JSON object, the query has no usable term, or the key is malformed.",
     404: "There is no such warrior.",
+    409: "The first request with this key has not ended yet; nothing was executed for this one.",
     413: "The body is longer than 64 KiB.",
-    422: "Fields are missing or wrong; every problem is listed.",
+    422: (
+        "Fields are missing or wrong, and every problem is listed in errors; or, without errors, "
+        "the key was used for another warrior."
+    ),
     503: "Shed, or the database is away. With Retry-After nothing was executed.",
     504: "The database took too long.",
 }
@@ -142,15 +162,15 @@ _MEANINGS = {
 def _responses() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for status, name in _NAMES.items():
-        schema = "InvalidFields" if name == "UnprocessableContent" else "Problem"
-        content = _content(schema, "application/problem+json")
+        content = _content("Problem", "application/problem+json")
         found[name] = {"description": _MEANINGS[status], "content": content}
-    found["ServiceUnavailable"]["headers"] = {
-        "Retry-After": {
-            "description": "Whole seconds; only where nothing was executed.",
-            "schema": {"type": "integer", "minimum": 1},
-        },
-    }
+    for name in ("Conflict", "ServiceUnavailable"):
+        found[name]["headers"] = {
+            "Retry-After": {
+                "description": "Whole seconds; only where nothing was executed.",
+                "schema": {"type": "integer", "minimum": 1},
+            },
+        }
     return found
 
 
@@ -172,7 +192,7 @@ def _object(
 
 
 def _schemas() -> dict[str, Any]:
-    problem = {
+    problem: dict[str, Any] = {
         "type": {"type": "string", "format": "uri-reference"},
         "title": _TEXT,
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
@@ -183,7 +203,7 @@ def _schemas() -> dict[str, Any]:
     }
     always = ["type", "title", "status", "detail"]
     pointed = _object({"pointer": _TEXT, "detail": _TEXT})
-    errors = {"type": "array", "minItems": 1, "items": pointed}
+    problem["errors"] = {"type": "array", "minItems": 1, "items": pointed}
     return {
         "NewWarrior": _object(_fields(), description="Further members are ignored."),
         "Warrior": _object({"id": {"type": "string", "format": "uuid"}, **_fields()}),
@@ -195,5 +215,4 @@ def _schemas() -> dict[str, Any]:
         "Count": _object({"count": {**_INT, "minimum": 0}}),
         "Health": _object({"status": _TEXT}),
         "Problem": _object(problem, required=always),
-        "InvalidFields": _object({**problem, "errors": errors}, required=[*always, "errors"]),
     }

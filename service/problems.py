@@ -11,14 +11,23 @@ from werkzeug.exceptions import HTTPException
 
 from guard.errors import GuardError, Shed
 from guard.problem import CONTENT_TYPE, response_for
-from service.validation import BadTermError, InvalidFieldsError, MalformedBodyError
+from service.idempotency import KeyInUseError, KeyReusedError
+from service.validation import (
+    BadTermError,
+    InvalidFieldsError,
+    MalformedBodyError,
+    MalformedKeyError,
+)
 
 if TYPE_CHECKING:
     from flask import Flask
 
 log = logging.getLogger("service")
 
+_CONFLICT = 409
 _UNPROCESSABLE = 422
+_IN_USE_S = 1
+"""A write lasts milliseconds, so the shortest time that the header can tell is long enough."""
 
 
 def problem(status: int, detail: str, **members: object) -> Response:
@@ -59,6 +68,9 @@ def install(app: Flask, problem_type: str) -> None:
 
     app.register_error_handler(GuardError, refused)
     app.register_error_handler(InvalidFieldsError, _invalid_fields)
+    app.register_error_handler(KeyInUseError, _key_in_use)
+    app.register_error_handler(KeyReusedError, _key_reused)
+    app.register_error_handler(MalformedKeyError, _bad_request)
     app.register_error_handler(MalformedBodyError, _bad_request)
     app.register_error_handler(BadTermError, _bad_request)
     app.register_error_handler(HTTPException, _http_error)
@@ -70,7 +82,30 @@ def _invalid_fields(error: InvalidFieldsError) -> Response:
     return problem(_UNPROCESSABLE, "The warrior has missing or wrong fields.", errors=errors)
 
 
-def _bad_request(error: MalformedBodyError | BadTermError) -> Response:
+def _key_in_use(_error: KeyInUseError) -> Response:
+    # No client retries a 409 unless it is told to; those that are find here when.
+    response = problem(
+        _CONFLICT,
+        "The first request with this Idempotency-Key has not ended yet. Nothing was executed for "
+        "this one; it can be sent again.",
+        retry_after=_IN_USE_S,
+        processed=False,
+    )
+    response.headers["Retry-After"] = str(_IN_USE_S)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _key_reused(_error: KeyReusedError) -> Response:
+    return problem(
+        _UNPROCESSABLE,
+        "This Idempotency-Key was used for another warrior. Nothing was executed; a new request "
+        "needs a new key.",
+        processed=False,
+    )
+
+
+def _bad_request(error: MalformedBodyError | MalformedKeyError | BadTermError) -> Response:
     return problem(400, str(error))
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 from service.lanes import BODY_MAX_BYTES
 from service.openapi import document
 from service.problems import problem
-from service.validation import parse_object, parse_term, parse_warrior
+from service.validation import parse_key, parse_object, parse_term, parse_warrior
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from guard.assembly import Assembly
     from service.store import Warriors
 
+KEY_HEADER = "HTTP_IDEMPOTENCY_KEY"
+"""Environ key of the request header ``Idempotency-Key``."""
 UNREAD_KEY = "service.body_unread"
 """Environ key that says that a part of the body was left unread."""
 
@@ -37,9 +39,14 @@ class Handlers:
         self._openapi = json.dumps(document())
 
     def create(self) -> Response:
-        """Create a warrior: 201, or 400, 413, 422."""
+        """Create a warrior, once per Idempotency-Key: 201, or 400, 409, 413, 422."""
+        header = request.environ.get(KEY_HEADER)
+        key = None if header is None else parse_key(header)
         new = parse_warrior(parse_object(_read_body()))
-        warrior = self._warriors.create(new)
+        if key is None:
+            warrior = self._warriors.create(new)
+        else:
+            warrior = self._warriors.create_once(new, key)
         response = _json(warrior.as_json(), 201)
         response.headers["Location"] = f"/warrior/{warrior.id}"
         return response

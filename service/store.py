@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
 
 from guard.backends.base import Insert
+from service.idempotency import (
+    Holder,
+    KeyInUseError,
+    KeyReusedError,
+    KeysInUse,
+    claim,
+    fingerprint,
+)
 from service.warrior import NewWarrior, Warrior, fold, search_text
 
 if TYPE_CHECKING:
@@ -16,11 +25,13 @@ FOUND_MAX = 50
 """Most warriors that a search returns."""
 
 _INSERT = Insert("warriors", ("id", "name", "dob", "fight_skills", "search_text"))
+_INTO = f"INSERT INTO {_INSERT.table} ({', '.join(_INSERT.columns)}) VALUES"
 _COLUMNS = "SELECT name, dob, fight_skills, id FROM warriors"
 _COUNT = "SELECT count(*) FROM warriors"
 
 
 class _Statements(NamedTuple):
+    insert: str
     find: str
     search: str
 
@@ -28,10 +39,12 @@ class _Statements(NamedTuple):
 # No ORDER BY: a term that many warriors match then stops at the first 50.
 _STATEMENTS = {
     "duckdb": _Statements(
+        f"{_INTO} (?, ?, ?, ?, ?)",
         f"{_COLUMNS} WHERE id = ?",
         f"{_COLUMNS} WHERE contains(search_text, ?) LIMIT {FOUND_MAX}",
     ),
     "postgres": _Statements(
+        f"{_INTO} (%s, %s, %s, %s, %s)",
         f"{_COLUMNS} WHERE id = %s",
         f"{_COLUMNS} WHERE search_text LIKE %s LIMIT {FOUND_MAX}",
     ),
@@ -52,14 +65,37 @@ class Warriors:
         self._database = database
         self._sql = _STATEMENTS[database.dialect]
         self._is_postgres = database.dialect == "postgres"
+        self._keys_in_use = KeysInUse()
 
     def create(self, new: NewWarrior) -> Warrior:
         """Store a new warrior; it is durable on return."""
         warrior = Warrior(new.name, new.dob, new.fight_skills, uuid4())
-        text = search_text(new.name, new.dob, new.fight_skills)
-        row = (warrior.id, new.name, new.dob, list(new.fight_skills), text)
-        self._database.insert(_INSERT, row)
+        self._database.insert(_INSERT, _row(warrior))
         return warrior
+
+    def create_once(self, new: NewWarrior, key: str) -> Warrior:
+        """Store a new warrior, or return the one that ``key`` has created from the same request.
+
+        Raises:
+            KeyInUseError: the first request with this key has not ended yet.
+            KeyReusedError: the key was used for another warrior.
+        """
+        wanted = Holder(fingerprint(new), uuid4())
+        warrior = Warrior(new.name, new.dob, new.fight_skills, wanted.warrior_id)
+
+        def unit(session: Session) -> Holder | None:
+            holder = claim(session, self._database.dialect, key, wanted)
+            if holder == wanted:
+                session.execute(self._sql.insert, _row(warrior))
+            return holder
+
+        with self._keys_in_use.holding(key):
+            holder = self._database.write(unit)
+        if holder is None:
+            raise KeyInUseError
+        if holder.fingerprint != wanted.fingerprint:
+            raise KeyReusedError
+        return replace(warrior, id=holder.warrior_id)
 
     def find(self, warrior_id: UUID) -> Warrior | None:
         """Return the warrior with this id, or None."""
@@ -90,6 +126,11 @@ class Warriors:
         rows = self._database.read(lambda session: session.execute(_COUNT))
         count: int = rows[0][0]
         return count
+
+
+def _row(warrior: Warrior) -> Row:
+    text = search_text(warrior.name, warrior.dob, warrior.fight_skills)
+    return (warrior.id, warrior.name, warrior.dob, list(warrior.fight_skills), text)
 
 
 def _warrior(row: Row) -> Warrior:

@@ -17,9 +17,14 @@ NAME_MAX = 100
 SKILLS_MAX = 20
 SKILL_MAX = 250
 TERM_MAX = 100
+KEY_MAX = 255
+KEY_PATTERN = rf'[!#-+\--\[\]-~]{{1,{KEY_MAX}}}|"[ !#-\[\]-~]{{1,{KEY_MAX}}}"'
+"""An ``Idempotency-Key``: a structured string (RFC 8941) without escapes, or one without quotes,
+which then has no comma either: a header that is given twice arrives joined by one."""
 PROBLEMS_MAX = 100
 """Most problems that one answer lists: 64 KiB hold 30,000 wrong skills, their list megabytes."""
 
+_KEY = re.compile(KEY_PATTERN)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # PostgreSQL stores no NUL, and UTF-8 has no form for half of a surrogate pair.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -63,6 +68,24 @@ class InvalidFieldsError(Exception):
 
 class BadTermError(Exception):
     """The query has no usable search term; the message says why, for people."""
+
+
+class MalformedKeyError(Exception):
+    """The ``Idempotency-Key`` is none; the message says why, for people."""
+
+
+def parse_key(header: str) -> str:
+    """Return the key in an ``Idempotency-Key`` header, without quotes if it has any.
+
+    Raises:
+        MalformedKeyError: empty, too long, given twice, or with characters that no key has.
+    """
+    if _KEY.fullmatch(header) is None:
+        raise MalformedKeyError(
+            f"Idempotency-Key must be one string of 1 to {KEY_MAX} printable ASCII characters, "
+            "without quotes and backslashes inside; a UUID is best."
+        )
+    return header.strip('"')
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from wsgiref.validate import validator
@@ -54,6 +56,57 @@ def test_create_then_look_up_search_and_count(database_url: str) -> None:
         assert service.send("GET", "/counting-warriors").get_json() == {"count": 1}
     finally:
         service.assembly.close()
+
+
+def test_the_same_key_gives_the_first_answer_again(database_url: str) -> None:
+    service = Service(database_url)
+    try:
+        wait_ready(service.assembly)
+        key = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+        first = service.post(body(), headers=key)
+        again = service.post(json.dumps(GOOD, indent=1).encode(), headers=key)
+        assert first.status_code == again.status_code == 201
+        assert again.headers["Location"] == first.headers["Location"]
+        assert again.data == first.data
+        document = problem_of(service.post(body(name="Lo"), headers=key), 422)
+        assert document["processed"] is False
+        assert service.send("GET", "/counting-warriors").get_json() == {"count": 1}
+        assert service.send("GET", first.headers["Location"]).data == first.data
+    finally:
+        service.assembly.close()
+
+
+def test_a_key_whose_request_is_under_way_is_409(service: Service) -> None:
+    inside, go_on = Event(), Event()
+
+    def occupy(_session: object) -> None:
+        inside.set()
+        assert go_on.wait(20)
+
+    key = {"Idempotency-Key": "k"}
+    database = service.assembly.database
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(database.write, occupy)
+        assert inside.wait(20)
+        first = pool.submit(service.post, body(), headers=key)
+        try:
+            tick = Event()
+            while service.assembly.controller.load(Lane.WRITE).in_flight < 2:
+                tick.wait(0.005)
+            refused = service.post(body(), headers=key)
+        finally:
+            go_on.set()
+        document = problem_of(refused, 409)
+        assert refused.headers["Retry-After"] == "1"
+        assert (document["retry_after"], document["processed"]) == (1, False)
+        answer = first.result(20).data
+        assert service.post(body(), headers=key).data == answer
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, '"a', "a,b"])
+def test_a_malformed_key_is_400(service: Service, key: str) -> None:
+    problem_of(service.post(body(), headers={"Idempotency-Key": key}), 400)
+    assert service.send("GET", "/counting-warriors").get_json() == {"count": 0}
 
 
 @pytest.mark.parametrize(

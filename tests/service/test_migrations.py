@@ -28,8 +28,8 @@ VERSIONS = "SELECT version, name FROM schema_migrations ORDER BY version"
 
 
 def clear(session: Session) -> None:
-    session.execute("DROP TABLE warriors")
-    session.execute("DROP TABLE schema_migrations")
+    for table in ("idempotency_keys", "warriors", "schema_migrations"):
+        session.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def recorded(database: Database) -> list[tuple[int, str]]:
