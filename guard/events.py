@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +17,20 @@ Count = Callable[[float], None]
 
 Series = tuple["Metric", tuple[str, ...]]
 """A metric with its label values."""
+
+
+class Decided(NamedTuple):
+    """What was decided about a lane's requests since the host's start; these never go down.
+
+    Attributes:
+        arrived: requests, refused ones included.
+        served: admitted ones, those of the shadow mode included.
+        crowded_out: refused for want of room.
+    """
+
+    arrived: float
+    served: float
+    crowded_out: float
 
 
 class Recorder(Protocol):

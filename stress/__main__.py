@@ -21,6 +21,7 @@ _SCENARIOS = {
     "group-commit": "stress.group_commit",
     "overhead": "stress.overhead",
     "compare": "stress.compare.command",
+    "stampede": "stress.stampede",
 }
 _INTERRUPTED = 130
 
@@ -52,7 +53,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
     compare.add_argument("--variants", default="", help="names with commas; all by default")
     compare.add_argument("--seed", type=int, default=1)
-    for command in (commit, overhead, compare):
+    stampede = commands.add_parser("stampede", help="an outage, and its clients' return")
+    stampede.add_argument("--form", choices=("simulated", "real"), default="simulated")
+    stampede.add_argument("--outage", type=_positive, default=30.0, help="its length, seconds")
+    stampede.add_argument("--constant", type=_count, default=5, help="the constant header, seconds")
+    stampede.add_argument("--seed", type=int, default=1)
+    for command in (commit, overhead, compare, stampede):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 
