@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from guard import metrics
 from guard.backends.base import Bounds
-from guard.board import Board
+from guard.board import Board, WorkerRow
+from guard.book import AppointmentBook
 from guard.breaker import LaneBreaker
 from guard.clock import MonotonicClock, wall_s
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
 from guard.core.breaker import BreakerRules
 from guard.core.sizing import DatabaseKind
-from guard.core.vocabulary import BreakerPhase, Lane, Reason
+from guard.core.vocabulary import BreakerPhase, Lane, Reason, RetryPolicy
 from guard.correlation import correlate_by, new_id
 from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
@@ -81,6 +82,7 @@ class Assembly:
             _slots(settings, backend),
             self.breakers,
             clock=clock,
+            book=_book(settings, recorder, clock),
             serving=self._serving,
         )
         meter.controller = self.controller
@@ -302,6 +304,14 @@ def _rules(settings: Settings) -> Rules:
         retry_after_min_s=settings.retry_after_min_s,
         retry_after_max_s=settings.retry_after_max_s,
     )
+
+
+def _book(settings: Settings, recorder: Recorder, clock: Clock) -> AppointmentBook | None:
+    # A recorder that is no row of a board does not know what was decided.
+    if settings.retry_after_policy is not RetryPolicy.BOOK or not isinstance(recorder, WorkerRow):
+        return None
+    bounds_s = settings.retry_after_min_s, settings.retry_after_max_s
+    return AppointmentBook(recorder.siblings, clock, _draw, recorder, *bounds_s)
 
 
 def _slots(settings: Settings, backend: Backend | None) -> dict[Lane, Callable[[], int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.clock import MonotonicClock
 from guard.core import codel, hold_time
@@ -28,6 +28,9 @@ WAIT_BOUND_FACTOR = 4
 """The exact gate waits this many budgets at most: the prediction is a mean, and an exponential
 wait stays below four times its mean in 98 % of the cases."""
 
+HOLD_LEAST_S = 1e-6
+"""A hold time that the clock could not resolve bounds nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -47,7 +50,29 @@ class Rules:
     deadline_s: float = 10.0
     statement_timeout_s: float = 5.0
     retry_after_min_s: int = 1
-    retry_after_max_s: int = 30
+    retry_after_max_s: int = 60
+
+
+class Book(Protocol):
+    """What finds the seconds in which shed requests shall come back; ``guard.book`` has one."""
+
+    def appoint(self, lane: Lane, not_before_s: float, *, outage: bool) -> int:
+        """Return whole seconds >= 1.
+
+        Args:
+            lane: which the request was shed from.
+            not_before_s: seconds until the next probe, or until the queue has drained.
+            outage: whether the lane's database is away.
+        """
+        ...
+
+    def look(self, bounds_per_s: Mapping[Lane, float]) -> None:
+        """Take in what has happened.
+
+        Args:
+            bounds_per_s: what each lane's slots can serve per second; 0 without any.
+        """
+        ...
 
 
 class LaneLoad(NamedTuple):
@@ -74,10 +99,15 @@ class Controller:
         breakers: a breaker per lane, or none.
         clock: the monotonic clock of all times here.
         draw: gives uniform random numbers in ``[0, 1)``.
+        book: finds the seconds after which shed requests may come back; where None they are
+            drawn by ``guard.core.retry_after``.
         serving: ``OK``, or ``STARTING`` or ``DRAINING`` while the worker does not serve.
+
+    Attributes:
+        book: what finds the seconds after which shed requests may come back, as above.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every part has a sound default
         self,
         rules: Rules,
         slots: Mapping[Lane, Callable[[], int]],
@@ -85,6 +115,7 @@ class Controller:
         *,
         clock: Clock | None = None,
         draw: Callable[[], float] = random.random,
+        book: Book | None = None,
         serving: Callable[[], Reason] = lambda: Reason.OK,
     ) -> None:
         self.rules = rules
@@ -92,6 +123,7 @@ class Controller:
         self.clock: Clock = clock or MonotonicClock()
         self.serving = serving
         self._draw = draw
+        self.book = book
         self._queue_age_s, self._queue_seen_s = 0.0, 0.0
         self._arrivals = codel.Codel()
         self._arrivals_lock = Lock()
@@ -199,11 +231,26 @@ class Controller:
         return min(self.rules.statement_timeout_s, scope.deadline_at_s - self.clock.now_s())
 
     def retry_after_s(self, lane: Lane, reason: Reason) -> int:
-        """Draw the whole seconds after which a request shed for ``reason`` may come back."""
-        breaker = self._lanes[lane].breaker
-        outage_left_s = breaker.remaining_s() if breaker else 0.0
-        low_s, high_s = self.rules.retry_after_min_s, self.rules.retry_after_max_s
-        return retry_after_s(reason, self._draw(), low_s, high_s, outage_left_s)
+        """Return the whole seconds after which a request shed for ``reason`` may come back."""
+        state = self._lanes[lane]
+        outage_left_s = state.breaker.remaining_s() if state.breaker else 0.0
+        if self.book is None:
+            low_s, high_s = self.rules.retry_after_min_s, self.rules.retry_after_max_s
+            return retry_after_s(reason, self._draw(), low_s, high_s, outage_left_s)
+        slots = state.slots()
+        if reason is Reason.BREAKER_OPEN or (reason is Reason.POOL_SATURATED and slots <= 0):
+            return self.book.appoint(lane, outage_left_s, outage=True)
+        drain_s = state.unfinished * state.hold_s / slots if slots > 0 else 0.0
+        return self.book.appoint(lane, drain_s, outage=False)
+
+    def look(self) -> None:
+        """Let the book take in what has happened; to be called some times in each second."""
+        if self.book is not None:
+            self.book.look({lane: self._bound_per_s(lane) for lane in self._lanes})
+
+    def _bound_per_s(self, lane: Lane) -> float:
+        state = self._lanes[lane]
+        return state.slots() / max(state.hold_s, HOLD_LEAST_S)
 
     def waited(self, lane: Lane, waited_s: float) -> None:
         """Hear of a wait for a connection that has ended."""

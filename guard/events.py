@@ -19,6 +19,20 @@ Series = tuple["Metric", tuple[str, ...]]
 """A metric with its label values."""
 
 
+class Decided(NamedTuple):
+    """What was decided about a lane's requests since the host's start; these never go down.
+
+    Attributes:
+        arrived: requests, refused ones included.
+        served: admitted ones, those of the shadow mode included.
+        crowded_out: refused for want of room.
+    """
+
+    arrived: float
+    served: float
+    crowded_out: float
+
+
 class Recorder(Protocol):
     """Takes measurements. Implementations are thread-safe, cheap (about 1 us) and never raise.
 

@@ -198,6 +198,17 @@ SHED_DURATION = _histogram(
 RETRY_AFTER = _histogram(
     "guard_retry_after_seconds", "Retry-After values that were sent.", RETRY_BUCKETS_S
 )
+RETRY_PROMISES_DUE = _counter(
+    "guard_retry_promises_due_total",
+    "Retry-After promises whose second has passed, where anybody came in it.",
+    lane=LANES,
+)
+RETRY_PROMISES_KEPT = _counter(
+    "guard_retry_promises_kept_total",
+    "Of these, those that were kept: weighted by the share of that second's arrivals that was "
+    "served.",
+    lane=LANES,
+)
 WOULD_SHED_DURATION = _histogram(
     "guard_would_shed_duration_seconds",
     "Duration of requests that shadow mode would have shed.", REQUEST_BUCKETS_S,

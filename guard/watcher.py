@@ -125,6 +125,7 @@ class Watcher:
             now_s = self._controller.clock.now_s()
             try:
                 self.publish(now_s - before_s)
+                self._controller.look()
             except Exception:
                 # A broken gauge must not end the thread that shows the rest.
                 log.exception("the gauges could not be published")

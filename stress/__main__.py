@@ -22,6 +22,7 @@ _SCENARIOS = {
     "overhead": "stress.overhead",
     "compare": "stress.compare.command",
     "metrics-cost": "stress.metrics_cost",
+    "stampede": "stress.stampede",
 }
 _INTERRUPTED = 130
 
@@ -55,7 +56,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--seed", type=int, default=1)
     cost = commands.add_parser("metrics-cost", help="what measuring costs, and a scrape")
     cost.add_argument("--rounds", type=_count, default=9)
-    for command in (commit, overhead, compare, cost):
+    stampede = commands.add_parser("stampede", help="an outage, and its clients' return")
+    stampede.add_argument("--form", choices=("simulated", "real"), default="simulated")
+    stampede.add_argument("--outage", type=_positive, default=30.0, help="its length, seconds")
+    stampede.add_argument("--constant", type=_count, default=5, help="the constant header, seconds")
+    stampede.add_argument("--seed", type=int, default=1)
+    for command in (commit, overhead, compare, cost, stampede):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from guard.board.layout import BoardHead, Layout, RowMemory
 from guard.board.notes import Notes
 from guard.board.row import WorkerRow
+from guard.board.shared import Shared, decided
 from guard.board.sums import Directory, Totals
 from guard.board.table import NOWHERE, Table
 from guard.clock import MonotonicClock
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from guard.board.layout import Labels
     from guard.clock import Clock
+    from guard.core.vocabulary import Lane
+    from guard.events import Decided
     from guard.metrics import Metric, Sample
 
 _TRIES: Final = 200
@@ -100,6 +103,8 @@ class Board:
         starts = [layout.row_at(index) for index in range(layout.rows)]
         self._rows = [RowMemory(memory[at : at + size], layout.row) for at in starts]
         self._notes = Notes(layout.rows)
+        start = layout.promises_at
+        self._promises = memory[start : start + layout.promises_bytes]
         self._directories: dict[RowMemory, Directory] = {}
         self._pause = Event()
 
@@ -143,8 +148,10 @@ class Board:
         memory = self._rows[index]
         if memory.owned:
             raise RowTaken(f"row {index} belongs to process {memory.pid}")
-        row = WorkerRow(memory, self._routes, self._notes.note(index), shared=self._shared)
-        row.note.clear()
+        siblings = Shared(self._promises, len(self._rows), index, self._decided)
+        note = self._notes.note(index)
+        row = WorkerRow(memory, self._routes, siblings, note, shared=self._shared)
+        note.clear()
         memory.pid = pid
         memory.heartbeat_s = self._clock.now_s()
         row.set(WORKERS, (), 1.0)
@@ -233,6 +240,13 @@ class Board:
         for memory in (self._retired, *(row for row in self._rows if row.owned)):
             totals.add(self._directory(memory), memory)
         return totals
+
+    def _decided(self) -> tuple[dict[Lane, Decided], int]:
+        def read() -> tuple[dict[Lane, Decided], int]:
+            living = [row for row in self._rows if row.owned]
+            return decided((self._retired, *living)), len(living)
+
+        return self._stable(read)
 
     def _routes(self) -> set[str]:
         # Not under the sequence number: a route that moves to the retired row is in one of the

@@ -14,6 +14,9 @@ and aligned, so that it is read and written whole. Pages that nobody touches cos
             +--------------------------------------------------------------+
             | row 1, row 2, ...                                            |
             +--------------------------------------------------------------+
+            | promises: for each lane a ring of seconds, and the best      |
+            |           rates; words by worker (guard.board.shared)        |
+            +--------------------------------------------------------------+
 
     row     +--------------------------------------------------------------+
             | head      64 bytes                                           |
@@ -49,6 +52,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from guard.core.promise_ring import words_for
+from guard.core.vocabulary import Lane
 from guard.metrics import ALL, Kind, Metric
 
 Labels = tuple[str, ...]
@@ -160,7 +165,17 @@ class Layout:
     @property
     def size_bytes(self) -> int:
         """The board's size."""
+        return self.promises_at + self.promises_bytes
+
+    @property
+    def promises_at(self) -> int:
+        """Where the promises begin."""
         return self.row_at(self.rows)
+
+    @property
+    def promises_bytes(self) -> int:
+        """The size of the promises' region: for each lane a ring, and a best rate per row."""
+        return len(Lane) * (words_for(self.rows) + self.rows) * WORD_BYTES
 
     @property
     def retired_at(self) -> int:

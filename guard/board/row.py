@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from guard.board.layout import Key, Labels
     from guard.board.notes import Note
+    from guard.board.shared import Shared
     from guard.events import Count, Series
     from guard.metrics import Metric
 
@@ -44,18 +45,27 @@ class WorkerRow:
     Args:
         memory: the row, whose entries are written anew.
         routes_of_host: gives the routes that any row has.
+        siblings: what the worker shares with the others beside its row.
         note: the document beside the row.
         shared: whether other processes see the memory.
 
     Attributes:
+        siblings: as above.
         note: the document beside the row; for one thread.
     """
 
     def __init__(
-        self, memory: RowMemory, routes_of_host: Callable[[], set[str]], note: Note, *, shared: bool
+        self,
+        memory: RowMemory,
+        routes_of_host: Callable[[], set[str]],
+        siblings: Shared,
+        note: Note,
+        *,
+        shared: bool,
     ) -> None:
         self.note = note
         self._routes_of_host = routes_of_host
+        self.siblings = siblings
         self._shared = shared
         self._routes: set[str] = set()
         self._host_routes: set[str] = set()
@@ -198,6 +208,7 @@ class WorkerRow:
         if self._shared:
             shape = self._memory.shape
             self._use(RowMemory(memoryview(bytearray(shape.size_bytes)), shape))
+            self.siblings.leave()
         else:
             self._lock = Lock()
 

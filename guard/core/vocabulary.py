@@ -38,6 +38,15 @@ class Policy(StrEnum):
     """By a share of the pool that is in use."""
 
 
+class RetryPolicy(StrEnum):
+    """How the second is found in which a refused client shall come back."""
+
+    BOOK = "book"
+    """By the appointment book, which all workers share."""
+    SPREAD = "spread"
+    """By lot."""
+
+
 class Reason(StrEnum):
     """Why a request was admitted or shed; one per request."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from guard.core.sizing import POOL_MAX, WAITERS_MAX
-from guard.core.vocabulary import Mode, Policy
+from guard.core.vocabulary import Mode, Policy, RetryPolicy
 
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
@@ -201,8 +201,15 @@ class Settings:
         watch="guard_retry_after_seconds",
     )  # fmt: skip
     retry_after_max_s: int = _setting(
-        30, "GUARD_RETRY_AFTER_MAX", "Largest Retry-After.", unit="seconds", low=1, high=60,
-        watch="guard_retry_after_seconds",
+        60, "GUARD_RETRY_AFTER_MAX",
+        "Largest Retry-After. Twice the outage that shall be ridden out without a loss.",
+        unit="seconds", low=1, high=60, watch="guard_retry_promises_kept_total",
+    )  # fmt: skip
+    retry_after_policy: RetryPolicy = _setting(  # noqa: RUF009 - the same
+        RetryPolicy.BOOK, "GUARD_RETRY_AFTER_POLICY",
+        "book promises each coming second only what can be served besides what comes anyway; "
+        "spread draws at random.",
+        choices=tuple(RetryPolicy), watch="guard_retry_promises_kept_total",
     )  # fmt: skip
     exempt_paths: tuple[str, ...] = _setting(
         ("/livez", "/readyz", "/metrics"), "GUARD_EXEMPT_PATHS",

@@ -35,6 +35,52 @@ def controller(mode=Mode.ENFORCE, slots=2, breakers=None, **rules):
     return Controller(rules, pools, breakers, clock=FakeClock(), draw=lambda: 0.0)
 
 
+class Notes:
+    """A book that notes what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+        self.bounds = []
+
+    def appoint(self, lane, not_before_s, *, outage):
+        self.asked.append((lane, not_before_s, outage))
+        return 7
+
+    def look(self, bounds_per_s):
+        self.bounds.append(bounds_per_s)
+
+
+@pytest.mark.parametrize(
+    ("reason", "slots", "expected"),
+    [
+        (Reason.BREAKER_OPEN, 2, (4.5, True)),
+        (Reason.BREAKER_OPEN, 0, (4.5, True)),
+        (Reason.POOL_SATURATED, 2, (3 * hold_time.FIRST_GUESS_S / 2, False)),
+        (Reason.POOL_SATURATED, 0, (4.5, True)),
+        (Reason.STARTING, 0, (0.0, False)),
+        (Reason.DRAINING, 2, (3 * hold_time.FIRST_GUESS_S / 2, False)),
+    ],
+)
+def test_the_book_is_told_whether_the_database_is_away(reason, slots, expected):
+    gate = Gate()
+    gate.left_s = 4.5
+    control = controller(slots=2, breakers={Lane.READ: gate})
+    control.book = book = Notes()
+    for _ in range(3):
+        control.admit(control.scope(Lane.READ), Lane.READ)
+    control._lanes[Lane.READ].slots = lambda: slots
+    assert control.retry_after_s(Lane.READ, reason) == 7
+    assert book.asked == [(Lane.READ, *expected)]
+
+
+def test_the_book_hears_what_the_slots_can_do():
+    control = controller(slots=2)
+    control.look()
+    control.book = book = Notes()
+    control.look()
+    assert book.bounds == [dict.fromkeys(Lane, pytest.approx(2 / hold_time.FIRST_GUESS_S))]
+
+
 def test_a_permit_is_released_exactly_once():
     control = controller()
     _, permit = control.admit(control.scope(Lane.READ), Lane.READ)

@@ -210,3 +210,24 @@ def test_it_probes_an_open_breaker_until_the_database_is_back(lane: Lane) -> Non
             changed.clear()
             changed.wait(0.2)
     assert breaker.admits()
+
+
+class SeenBook:
+    """A book that says when it is looked at."""
+
+    def __init__(self) -> None:
+        self.seen = threading.Event()
+
+    def appoint(self, _lane: Lane, _not_before_s: float, *, outage: bool) -> int:
+        """Return any seconds: nobody is refused here."""
+        return 1 if outage else 2
+
+    def look(self, _bounds_per_s: Mapping[Lane, float]) -> None:
+        self.seen.set()
+
+
+def test_the_watcher_keeps_the_appointment_book_up() -> None:
+    world = World()
+    world.controller.book = book = SeenBook()
+    with world:
+        assert book.seen.wait(20.0)
