@@ -99,13 +99,13 @@ def _line(sign: str, meaning: str, verdict: Verdict, gets: str) -> str:
 
 
 def _states() -> Iterator[str]:
-    for row in sorted((*of_postgres.STATES, of_postgres.STORAGE), key=lambda one: one.sign):
+    for row in sorted((*of_postgres.STATES, *of_postgres.STORAGE), key=lambda one: one.sign):
         error = psycopg.OperationalError()
         error.sqlstate = row.sign.ljust(5, "*")
         sign = f"`{error.sqlstate}`"
         gets = _gets(of_postgres.translate(error, Lane.READ))
-        if row is of_postgres.STORAGE:
-            sign, gets = f"{sign}, of its storage", "`BackendFailed`"
+        if row in of_postgres.STORAGE:
+            sign, gets = f"{sign} of its storage", "`BackendFailed`"
         yield _line(sign, row.meaning, row.verdict, gets)
     yield _line("any other", "the statement or its data", of_postgres.STATEMENT, _gets(None))
 

@@ -44,3 +44,13 @@ NOT_OURS = Verdict(Outcome.NEUTRAL, "internal")
 STATEMENT = Verdict(Outcome.OK, "statement")
 CONSTRAINT = Verdict(Outcome.OK, "constraint")
 READ_ONLY = Verdict(Outcome.OK, "read_only")
+
+_ANSWERED = frozenset({"statement", "constraint", "conflict"})
+
+
+def answered(verdict: Verdict) -> bool:
+    """Return whether a probe that met this error has found a database at work.
+
+    A role that may not do what the probe does, or another's lock, is no sick database.
+    """
+    return verdict.kind in _ANSWERED

@@ -68,13 +68,19 @@ STATES: Final = (
 )
 """By SQLSTATE; the longest beginning wins. What is not named is the statement's own fault."""
 
-STORAGE_FILES: Final = frozenset({"md.c", "buffile.c"})
+STORAGE_FILES: Final = frozenset({"md.c", "fd.c", "buffile.c"})
 """The server's own source files that write tables and temporary files.
 
-It has no SQLSTATE of its own for a quota that is used up, or a file that may not grow: they
-come as XX000 out of here. The names of source files, unlike messages, are never translated.
+Their names, unlike messages, are never translated.
 """
-STORAGE: Final = Row("XX000", RESOURCES, "a table or temporary file can't grow: a quota is used up")
+STORAGE: Final = (
+    Row("42501", RESOURCES, "a file can't be made or written: the file system is read-only"),
+    Row("XX000", RESOURCES, "a file can't grow: a quota is used up"),
+)
+"""By SQLSTATE, where the error comes out of ``STORAGE_FILES``.
+
+The server has no states of its own for these, and lends those of other errors.
+"""
 
 CONNECTING: Final = (
     Row("too many clients", RESOURCES, "too many connections to the server"),
@@ -87,6 +93,7 @@ LOST: Final = Row(
     "", UNREACHABLE, "no connection, or a lost one: refused, reset, killed, cut at the deadline"
 )
 
+_OF_STORAGE: Final = {row.sign: row.verdict for row in STORAGE}
 _BY_STATE: Final = {row.sign: row.verdict for row in STATES}
 _BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
     (BackendBusy, BUSY),
@@ -119,8 +126,8 @@ def judge(error: BaseException) -> Verdict:
 def _by_state(state: str, error: psycopg.Error) -> Verdict:
     if state == "08P01" and POOLER.sign in str(error):
         return POOLER.verdict
-    if state == STORAGE.sign and error.diag.source_file in STORAGE_FILES:
-        return STORAGE.verdict
+    if state in _OF_STORAGE and error.diag.source_file in STORAGE_FILES:
+        return _OF_STORAGE[state]
     for length in (5, 3, 2):
         verdict = _BY_STATE.get(state[:length])
         if verdict is not None:
