@@ -74,6 +74,10 @@ class PoolObserver(Protocol):
         """An error; ``kind`` is one of ``guard.metrics.ERROR_KINDS``."""
         ...
 
+    def disconnected(self, lane: Lane) -> None:
+        """An attempt to connect failed while the lane had no connection left."""
+        ...
+
     def batched(self, size: int) -> None:
         """The writer committed ``size`` units in one transaction (DuckDB)."""
         ...

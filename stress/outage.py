@@ -20,7 +20,7 @@ from stress.server import ServerError
 if TYPE_CHECKING:
     from argparse import Namespace
     from stress import verify
-    from stress.result import Run
+    from stress.result import Percentiles, Run
     from stress.scenario import Place
 
 ALL_SHED_S: Final = 1.0
@@ -132,7 +132,7 @@ def verdicts(course: Course, seen: Seen, lane: str) -> list[Verdict]:
             _seconds(seen.all_shed_s), seen.all_shed_s <= ALL_SHED_S,
         ),
         Verdict(
-            f"p99 of the refusals in the outage < {REFUSED_P99_MS:g} ms",
+            f"p99 of the refusals from then on < {REFUSED_P99_MS:g} ms",
             f"{p99:.1f} ms", p99 < REFUSED_P99_MS,
         ),
         Verdict(
@@ -167,16 +167,21 @@ def _other_lane(course: Course, lane: str) -> list[Verdict]:
 
 def facts(course: Course, seen: Seen) -> dict[str, str]:
     """Return the figures that are told beside the bars."""
-    refusals = seen.refusals
     return {
         "fault, back": " s, ".join(f"{at_s:.2f}" for at_s in course.outage) + " s",
         "first failure after the fault": _seconds(seen.first_failure_s),
-        "refusals in the outage": (
-            f"{refusals.count}, p50 {refusals.p50:.1f} ms, p99 {refusals.p99:.1f} ms, "
-            f"longest {refusals.max:.1f} ms"
-        ),
+        "refusals before all were shed": _latencies(seen.early),
+        "refusals from then on": _latencies(seen.refusals),
         "warriors stored": str(course.kept.stored),
     }
+
+
+def _latencies(found: Percentiles) -> str:
+    if not found.count:
+        return "none"
+    return (
+        f"{found.count}, p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, longest {found.max:.1f} ms"
+    )
 
 
 def _seconds(value: float) -> str:

@@ -47,12 +47,14 @@ class Seen(NamedTuple):
         first_failure_s: from the fault to the end of the first request that failed, seconds.
         all_shed_s: from that failure until the last request was due that was not refused with
             ``breaker_open``, seconds, >= 0.
-        refusals: latencies of all refusals due in the outage, of the lanes that it hit.
+        early: latencies of the refusals in the outage before that, of the lanes that it hit.
+        refusals: the same from then on, which is all that an open breaker answers.
         recovered_s: from the return until goodput was back for good, seconds.
     """
 
     first_failure_s: float
     all_shed_s: float
+    early: Percentiles
     refusals: Percentiles
     recovered_s: float
 
@@ -68,10 +70,15 @@ def look_at(run: Run, outage: Span, kinds: Collection[str]) -> Seen:
     hit = [sample for sample in run.samples if sample.kind in kinds]
     during = [sample for sample in hit if outage.has(sample.due_s)]
     failed_s = min((_end_s(one) for one in hit if _failed(one, outage)), default=math.nan)
+    last_s = max((one.due_s for one in during if one.reason != BREAKER_OPEN), default=-math.inf)
+    early = [one.latency_s for one in during if one.reason and one.due_s <= last_s]
+    later = [one.latency_s for one in during if one.due_s > last_s]
     return Seen(
         failed_s - outage.from_s,
-        _all_shed_s(during, failed_s),
-        percentiles([sample.latency_s for sample in during if sample.reason]),
+        # A maximum with NaN would depend on the order of its arguments.
+        max(0.0, last_s - failed_s) if later and not math.isnan(failed_s) else math.nan,
+        percentiles(early),
+        percentiles(later),
         _recovered_s(run.samples, outage),
     )
 
@@ -83,14 +90,6 @@ def _end_s(sample: Sample) -> float:
 def _failed(sample: Sample, outage: Span) -> bool:
     failed = bool(sample.failure) or (sample.status >= _SERVER_ERROR and not sample.reason)
     return failed and outage.has(_end_s(sample))
-
-
-def _all_shed_s(during: Sequence[Sample], failed_s: float) -> float:
-    others = [sample.due_s for sample in during if sample.reason != BREAKER_OPEN]
-    last_s = max(others, default=-math.inf)
-    if math.isnan(failed_s) or not any(sample.due_s > last_s for sample in during):
-        return math.nan
-    return max(0.0, last_s - failed_s)
 
 
 def _recovered_s(samples: Sequence[Sample], outage: Span) -> float:

@@ -252,6 +252,8 @@ class LanePool:
         self._error = error
         self._recount()
         self._observer.failed(self.lane, judge(error).kind)
+        if not self._live:
+            self._observer.disconnected(self.lane)
 
     def _recount(self, *made: PooledConnection) -> None:
         with self._lock:
