@@ -109,6 +109,8 @@ def _course(where: Place, options: Namespace) -> Outcome:
         )
         after = _calm_counts(service, workers)
         in_flight = scrape(service.admin).in_flight
+        # A DuckDB file belongs to one process; and what was promised must survive this too.
+        service.kill()
         kept = verify_apart(where, [*acknowledged(wild), *acknowledged(quiet)])
         lines = service.log_text().splitlines()
     return Outcome(
