@@ -19,6 +19,7 @@ from stress.server import ServerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
     from stress import verify
     from stress.result import Percentiles, Run
     from stress.scenario import Place

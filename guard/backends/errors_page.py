@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-import psycopg
-
-from guard.backends.duckdb import errors as of_duckdb
-from guard.backends.postgres import errors as of_postgres
-from guard.core.vocabulary import Lane
+from guard.backends.duckdb import errors_table as of_duckdb
+from guard.backends.postgres import errors_table as of_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from guard.backends.verdict import Row, Verdict
+    from guard.backends.verdict import Told
 
 _INTRO: Final = """\
 # Database errors
@@ -44,17 +40,18 @@ the host has become a standby |
 | `busy` | no connection came free in time: see `pool_saturated` |
 | `internal` | the database's log |
 
-What the caller gets is the driver's own exception where the statement or its data are at fault, so
-that an application can look at it as it always did; all else is a `guard.errors.BackendError`.
-`insert` gives `ConstraintViolation` for a broken constraint, and on PostgreSQL runs a lost race once more.
-"Whether the write took effect is unknown" in a message means that: look before you repeat it.
+What the caller gets is the driver's own exception where the statement or its data are at fault,
+so that an application can look at it as it always did; all else is a `guard.errors.BackendError`.
+`insert` gives `ConstraintViolation` for a broken constraint, and on PostgreSQL runs a lost race
+once more. "Whether the write took effect is unknown" in a message means just that: look before
+you repeat it.
 
-While a lane's breaker is not closed, a probe asks whether the database is back. The read lane's is a
-`SELECT 1`. The write lane's writes about 64 KiB and leaves nothing behind, since a full disk or a
-standby still answers queries: on PostgreSQL it makes a temporary table that goes with its commit, on
-DuckDB it writes a file without a name beside the database and commits a table that is dropped in
-the same transaction. What a probe meets is judged by the tables below: a role that may make no
-temporary tables is no sick database.
+While a lane's breaker is not closed, a probe asks whether the database is back. The read lane's
+is a `SELECT 1`. The write lane's writes about 64 KiB and leaves nothing behind, since a full disk
+or a standby still answers queries. On PostgreSQL it makes a temporary table that goes with its
+commit (autovacuum takes what it leaves in the catalogue); on DuckDB it writes a file without a
+name beside the database, and commits a table that the same transaction drops. What a probe meets
+is judged by the tables below: a role that may make no temporary tables is no sick database.
 
 """
 _POSTGRES: Final = """\
@@ -84,64 +81,18 @@ def markdown() -> str:
         ImportError: a database's driver is missing; its exceptions are what the tables list.
     """
     return (
-        _INTRO + _POSTGRES + _table("SQLSTATE", _states()) + _WITHOUT
-        + _table("message has", _messages()) + _DUCKDB + _table("exception", _types())
+        _INTRO + _POSTGRES + _table("SQLSTATE", of_postgres.by_state()) + _WITHOUT
+        + _table("message has", of_postgres.by_message())
+        + _DUCKDB + _table("exception", of_duckdb.by_type())
     )  # fmt: skip
 
 
-def _table(head: str, lines: Iterable[str]) -> str:
+def _table(head: str, told: Iterable[Told]) -> str:
     first = f"| {head} | what has happened | outcome | kind | the caller gets |\n"
-    return first + "|---|---|---|---|---|\n" + "".join(lines)
+    return first + "|---|---|---|---|---|\n" + "".join(map(_line, told))
 
 
-def _line(sign: str, meaning: str, verdict: Verdict, gets: str) -> str:
-    return f"| {sign} | {meaning} | `{verdict.outcome}` | `{verdict.kind}` | {gets} |\n"
-
-
-def _states() -> Iterator[str]:
-    for row in sorted((*of_postgres.STATES, *of_postgres.STORAGE), key=lambda one: one.sign):
-        error = psycopg.OperationalError()
-        error.sqlstate = row.sign.ljust(5, "*")
-        sign = f"`{error.sqlstate}`"
-        gets = _gets(of_postgres.translate(error, Lane.READ))
-        if row in of_postgres.STORAGE:
-            sign, gets = f"{sign} of its storage", "`BackendFailed`"
-        yield _line(sign, row.meaning, row.verdict, gets)
-    yield _line("any other", "the statement or its data", of_postgres.STATEMENT, _gets(None))
-
-
-def _messages() -> Iterator[str]:
-    for row in (*of_postgres.CONNECTING, of_postgres.POOLER, of_postgres.LOST):
-        error = psycopg.OperationalError(row.sign)
-        if row is of_postgres.POOLER:
-            error.sqlstate = "08P01"
-        gets = _gets(of_postgres.translate(error, Lane.READ))
-        yield _line(_text(row), row.meaning, row.verdict, gets)
-
-
-def _types() -> Iterator[str]:
-    for name, error_type, rows in (
-        ("TransactionException", duckdb.TransactionException, of_duckdb.TRANSACTION),
-        ("IOException", duckdb.IOException, of_duckdb.FILE),
-    ):
-        for row in rows:
-            yield _duckdb_line(
-                f"`{name}`, {_text(row)}", row.meaning, row.verdict, error_type(row.sign)
-            )
-    for each in of_duckdb.TYPES:
-        yield _duckdb_line(
-            f"`{each.error.__name__}`", each.meaning, each.verdict, each.error("told")
-        )
-
-
-def _duckdb_line(sign: str, meaning: str, verdict: Verdict, error: BaseException) -> str:
-    found = of_duckdb.translate(error, Lane.READ)
-    return _line(sign, meaning, verdict, _gets(None if found is error else found))
-
-
-def _text(row: Row) -> str:
-    return f"`{row.sign}`" if row.sign else "anything else"
-
-
-def _gets(found: BaseException | None) -> str:
-    return f"`{type(found).__name__}`" if found else "the driver's own exception"
+def _line(told: Told) -> str:
+    gets = f"`{type(told.gets).__name__}`" if told.gets else "the driver's own exception"
+    outcome, kind = told.verdict
+    return f"| {told.sign} | {told.meaning} | `{outcome}` | `{kind}` | {gets} |\n"

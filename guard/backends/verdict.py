@@ -33,6 +33,22 @@ class Row(NamedTuple):
     meaning: str
 
 
+class Told(NamedTuple):
+    """One row of a table in the docs.
+
+    Attributes:
+        sign: what the error is known by, as the page shows it.
+        meaning: what has happened.
+        verdict: what it says.
+        gets: an example of what the caller gets; None for the driver's own exception.
+    """
+
+    sign: str
+    meaning: str
+    verdict: Verdict
+    gets: BaseException | None
+
+
 UNREACHABLE = Verdict(Outcome.FAILURE, "unreachable")
 RESOURCES = Verdict(Outcome.FAILURE, "resources")
 SICK = Verdict(Outcome.FAILURE, "internal")
@@ -54,3 +70,8 @@ def answered(verdict: Verdict) -> bool:
     A role that may not do what the probe does, or another's lock, is no sick database.
     """
     return verdict.kind in _ANSWERED
+
+
+def anything(part: str) -> str:
+    """Return how the docs show a part of a message; an empty one fits every message."""
+    return f"`{part}`" if part else "anything else"

@@ -21,9 +21,11 @@ SENT, SHED, FAST, BACK, PROMISES, LOG = range(6)
 @pytest.mark.postgres
 def test_an_outage_of_one_lane(tmp_path: Path, postgres_server: DemoServer) -> None:
     assert postgres_server.pid, "there is a server, or the test is skipped"
-    arguments = "--backend postgres --fault reset --lane read --rate 40 --workers 1".split()
-    times = "--before-s 1 --outage-s 2 --after-s 2".split()
-    status = main(["outage", *arguments, *times, "--out", str(tmp_path)])
+    arguments = (
+        f"outage --backend postgres --fault reset --lane read --rate 40 --workers 1 "
+        f"--before-s 1 --outage-s 2 --after-s 2 --out {tmp_path}"
+    )
+    status = main(arguments.split())
     told = json.loads((tmp_path / "outage-reset-read.json").read_text())
     bars = told["verdicts"]
     assert len(bars) == 7
@@ -40,8 +42,8 @@ def test_an_outage_of_one_lane(tmp_path: Path, postgres_server: DemoServer) -> N
 @pytest.mark.postgres
 def test_chaos_adds_up(tmp_path: Path, postgres_server: DemoServer) -> None:
     assert postgres_server.pid, "there is a server, or the test is skipped"
-    arguments = "--backend postgres --minutes 0.08 --rate 40 --workers 2 --seed 4".split()
-    main(["chaos", *arguments, "--out", str(tmp_path)])
+    arguments = "chaos --backend postgres --minutes 0.08 --rate 40 --workers 2 --seed 4 --out"
+    main([*arguments.split(), str(tmp_path)])
     told: dict[str, Any] = json.loads((tmp_path / "chaos-postgres.json").read_text())
     kept = [bar for bar in told["verdicts"] if "right and in time" not in bar["bar"]]
     assert all(bar["met"] for bar in kept), kept

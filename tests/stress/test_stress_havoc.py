@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from stress.disturbance import Breakage, Disturbance, breakage
 from stress.havoc import Havoc
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
 
 
@@ -132,9 +132,11 @@ def test_a_fault_that_can_not_be_made_is_told() -> None:
     def fail() -> None:
         raise RuntimeError("planted")
 
-    with Disturbance(Breakage(fail, fail), 0.0, 0.0) as disturbance:
-        with pytest.raises(OSError, match="planted"):
-            disturbance.wait_mended()
+    with (
+        Disturbance(Breakage(fail, fail), 0.0, 0.0) as disturbance,
+        pytest.raises(OSError, match="planted"),
+    ):
+        disturbance.wait_mended()
 
 
 def test_how_each_fault_is_made() -> None:

@@ -76,7 +76,6 @@ def is_deaf(connection: socket.socket) -> bool:
         return True
 
 
-
 def test_without_a_fault_all_passes_and_an_end_too(connect: Connect) -> None:
     one, other = connect(), connect()
     assert (says(one), says(other, b"x" * 500)) == (b"hello", b"x" * 500)

@@ -32,9 +32,13 @@ def test_a_scrape_is_summed_by_labels() -> None:
 
 @pytest.mark.parametrize(
     ("old", "new", "workers"),
-    [("", "", 4), ("ready 3.0", "ready 4.0", 4), ('"read"} 1.0\nguard_in', '"read"} 0.0\nguard_in', 4),
-     ("ready 3.0", "ready 4.0", 5)],
-)  # fmt: skip
+    [
+        ("", "", 4),
+        ("ready 3.0", "ready 4.0", 4),
+        ('"read"} 1.0\nguard_in', '"read"} 0.0\nguard_in', 4),
+        ("ready 3.0", "ready 4.0", 5),
+    ],
+)
 def test_what_keeps_a_service_from_rest(old: str, new: str, workers: int) -> None:
     assert Scrape(TEXT.replace(old, new)).why_not_calm(workers)
 

@@ -38,7 +38,6 @@ from guard.errors import (
     StatementTimeout,
 )
 
-
 RETRYABLE: Final = frozenset({"40001", "40P01"})
 """Lost races: serialization failure and deadlock; nothing was kept."""
 

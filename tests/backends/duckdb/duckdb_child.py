@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.backends.base import Bounds, Insert
@@ -132,7 +133,8 @@ def probe(path: str) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
     say(json.dumps(ask()))
     tables = "SELECT table_name FROM duckdb_tables()"
-    say(json.dumps([backend.read(lambda s: s.execute(tables)), sorted(os.listdir(os.path.dirname(path)))]))
+    left = backend.read(lambda s: s.execute(tables))
+    say(json.dumps([left, sorted(each.name for each in Path(path).parent.iterdir())]))
     backend.close()
 
 
@@ -175,4 +177,5 @@ def hold(path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"hammer": hammer, "full": full, "fork": fork, "probe": probe, "hold": hold}[sys.argv[1]](sys.argv[2])
+    tasks = {"hammer": hammer, "full": full, "fork": fork, "probe": probe, "hold": hold}
+    tasks[sys.argv[1]](sys.argv[2])

@@ -86,7 +86,6 @@ def closed(backend: DuckDBBackend) -> None:
     other.execute("SELECT 1")
 
 
-
 class Case(NamedTuple):
     """What is done, and how the caller's error must look."""
 

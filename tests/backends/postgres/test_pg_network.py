@@ -94,9 +94,7 @@ def test_a_reset_network_fails_calls_at_once_and_is_come_back_from(
     until(lambda: _whole(backend))
 
 
-def test_a_slow_network_is_only_slow(
-    postgres_url: str, proxy: Proxy, make_backend: Make
-) -> None:
+def test_a_slow_network_is_only_slow(postgres_url: str, proxy: Proxy, make_backend: Make) -> None:
     backend = make_backend(through(postgres_url, proxy))
     proxy.set(Fault.DELAY)
     assert _works(backend.read)
