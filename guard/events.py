@@ -75,7 +75,7 @@ class PoolObserver(Protocol):
         ...
 
     def disconnected(self, lane: Lane) -> None:
-        """An attempt to connect failed while the lane had no connection left."""
+        """An attempt to connect failed, and the lane has had no connection for some time."""
         ...
 
     def batched(self, size: int) -> None:

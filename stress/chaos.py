@@ -146,14 +146,13 @@ def verdicts(outcome: Outcome) -> list[Verdict]:
     return [
         *(
             Verdict(
-                f"{name}: sent on time, and sent = answered + shed + failed",
-                summary.void or f"{total.sent} = {total.answered} + {total.shed} + {total.failed}",
-                not (summary.void or summary.interrupted)
-                and total.sent == total.answered + total.shed + total.failed,
+                f"{name}: sent = answered + shed + failed",
+                f"{phase.run.sent} = {total.answered} + {total.shed} + {total.failed}",
+                phase.run.sent == total.answered + total.shed + total.failed > 0
+                and not phase.run.interrupted,
             )
             for name, phase in (("wild", wild), ("quiet", quiet))
-            for summary in [summarise(phase.run)]
-            for total in [summary.total]
+            for total in [summarise(phase.run).total]
         ),
         _bounded(wild, outcome.done.get(KILL_WORKER, 0)),
         _exact(quiet),
