@@ -74,7 +74,11 @@ class Proxy:
             # A Ctrl-C at the terminal is for its user alone.
             start_new_session=True,
         )
-        self.port = int(self._answer(self._process) or 0)
+        try:
+            self.port = int(self._answer(self._process))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -171,11 +171,3 @@ def _odd_times(report: Report, settings: Settings) -> None:
         for name, time_s in times
         if time_s > settings.deadline_s
     )
-    # A call to a frozen database fails after this; by then no good answer must be counted.
-    first_s = min(settings.statement_timeout_s, settings.deadline_s)
-    if settings.breaker_mode == "auto" and settings.breaker_window_s > first_s:
-        report.warnings.append(
-            f"GUARD_BREAKER_WINDOW={format_duration(settings.breaker_window_s)} is over "
-            f"{format_duration(first_s)}, after which a call to a frozen database fails: the "
-            "good answers from before will keep the breaker closed for longer"
-        )

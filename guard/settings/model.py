@@ -192,9 +192,7 @@ class Settings:
         unit="requests", low=1, high=10_000, watch="guard_breaker_calls_total",
     )  # fmt: skip
     breaker_window_s: float = _setting(
-        5.0, "GUARD_BREAKER_WINDOW",
-        "Length of the window over which outcomes are counted; at most GUARD_STATEMENT_TIMEOUT, so "
-        "that a database's good answers are forgotten when the first call to it, frozen, fails.",
+        10.0, "GUARD_BREAKER_WINDOW", "Length of the window over which outcomes are counted.",
         unit="seconds", low=1.0, high=600.0, watch="guard_breaker_calls_total",
     )  # fmt: skip
     breaker_open_s: float = _setting(
