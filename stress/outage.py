@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from math import inf, isnan
+from math import isnan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stress import report
@@ -30,6 +30,7 @@ BACK_S: Final = 3.0
 UNHARMED: Final = 0.99
 
 _NOTES_MAX: Final = 20
+_INSTANT_S: Final = 1e-6
 
 
 class Course(NamedTuple):
@@ -107,7 +108,9 @@ def _marked(found: Run, outage: Span) -> Run:
 def spans(course: Course) -> dict[str, Span]:
     """Return the phases of the run by their names."""
     from_s, to_s = course.outage
-    return {"before": Span(0.0, from_s), "outage": course.outage, "after": Span(to_s, inf)}
+    # The last look-ups are due after the schedule's end.
+    end_s = max((sample.due_s for sample in course.run.samples), default=to_s) + _INSTANT_S
+    return {"before": Span(0.0, from_s), "outage": course.outage, "after": Span(to_s, end_s)}
 
 
 def verdicts(course: Course, seen: Seen, lane: str) -> list[Verdict]:
