@@ -37,9 +37,18 @@ exit status:
   78  a setting is wrong; every problem is on stderr
 """
 
+
+def errors_page() -> str:
+    """Return the docs' page of database errors; needs both databases' drivers."""
+    from guard.backends.errors_page import markdown as page
+
+    return page()
+
+
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/settings.md": markdown,
     "docs/metrics.md": metrics_page,
+    "docs/errors.md": errors_page,
     ".env.example": env_example,
 }
 """The generated files by their path in the project."""

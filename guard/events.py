@@ -115,6 +115,10 @@ class PoolObserver(Protocol):
         """An error; ``kind`` is one of ``guard.metrics.ERROR_KINDS``."""
         ...
 
+    def disconnected(self, lane: Lane) -> None:
+        """An attempt to connect failed, and the lane has had no connection for some time."""
+        ...
+
     def batched(self, size: int) -> None:
         """The writer committed ``size`` units in one transaction (DuckDB)."""
         ...

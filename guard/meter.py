@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard import metrics
+from guard.core.vocabulary import Outcome, Reason
 
 if TYPE_CHECKING:
     from guard.controller import Controller
-    from guard.core.vocabulary import Lane, Outcome
+    from guard.core.vocabulary import Lane
     from guard.events import Recorder
 
 
@@ -46,6 +47,19 @@ class PoolMeter:
     def failed(self, lane: Lane, kind: str) -> None:
         """Count an error."""
         self._record.add(metrics.DB_ERRORS, (lane.value, kind))
+
+    def disconnected(self, lane: Lane) -> None:
+        """Tell the lane's breaker of a failure that no request had.
+
+        With no connection left requests are refused early, so they can't tell it. While the
+        database is being opened for the first time nothing is told: the refusals have a
+        reason of their own, and the breaker's pause must not come after it.
+        """
+        if self.controller is None or self.controller.serving() is not Reason.OK:
+            return
+        breaker = self.controller.breaker(lane)
+        if breaker is not None:
+            breaker.record(Outcome.FAILURE, breaker.generation)
 
     def batched(self, size: int) -> None:
         """Count a batch of the single writer."""

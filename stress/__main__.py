@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from guard.errors import GuardError
 from service.postgres_binaries import NoPostgres
+from stress.disturbance import FAULTS
 from stress.server import ServerError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _SCENARIOS = {
     "compare": "stress.compare.command",
     "metrics-cost": "stress.metrics_cost",
     "stampede": "stress.stampede",
+    "outage": "stress.outage",
+    "chaos": "stress.chaos",
 }
 _INTERRUPTED = 130
 
@@ -39,7 +42,20 @@ def parser() -> argparse.ArgumentParser:
     overload = commands.add_parser("overload", help="find the capacity and offer 2x and 5x of it")
     overload.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
     overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
-    for command in (incident, overload):
+    outage = commands.add_parser("outage", help="let the database fail under load and come back")
+    outage.add_argument("--fault", choices=FAULTS, required=True)
+    outage.add_argument(
+        "--lane", choices=("all", "read", "write"), default="all", help="whose network fails"
+    )
+    outage.add_argument("--rate", type=_positive, default=200.0, help="users per second")
+    outage.add_argument("--workers", type=_count, default=4)
+    for name, default_s in (("before", 5.0), ("outage", 10.0), ("after", 15.0)):
+        outage.add_argument(f"--{name}-s", type=_positive, default=default_s)
+    chaos = commands.add_parser("chaos", help="kill, stop and reload at random, and count")
+    chaos.add_argument("--minutes", type=_positive, default=20.0)
+    chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
+    chaos.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
+    for command in (incident, overload, outage, chaos):
         command.add_argument("--backend", choices=("duckdb", "postgres"), required=True)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--out", type=Path, default=Path("stress-results"))

@@ -91,6 +91,7 @@ def generate(
         volley.interrupted,
         volley.cpu_s,
         volley.took_s,
+        volley.begun_s,
     )
 
 

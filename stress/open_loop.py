@@ -60,8 +60,9 @@ def fire(
         interrupted = engine.run()
     took_s = engine.now_s()
     return Volley(
-        engine.outcomes, engine.sent, engine.opened, cpu_s() - before_s, took_s, interrupted
-    )
+        engine.outcomes, engine.sent, engine.opened, cpu_s() - before_s, took_s, interrupted,
+        engine.begun_s,
+    )  # fmt: skip
 
 
 class _Connection:
@@ -103,18 +104,18 @@ class _Engine:
         self._open: dict[int, _Connection] = {}
         self._idle: dict[str, list[_Connection]] = {}
         self._expiring: deque[tuple[float, Shot, _Connection]] = deque()
-        self._begun = 0.0
+        self.begun_s = 0.0
         self.outcomes: list[Outcome] = []
         self.sent = 0
         self.opened = 0
 
     def now_s(self) -> float:
         """Return the time since the beginning."""
-        return perf_counter() - self._begun
+        return perf_counter() - self.begun_s
 
     def run(self) -> bool:
         """Send everything; return whether Ctrl-C came before the end."""
-        self._begun = perf_counter()
+        self.begun_s = perf_counter()
         try:
             while self._due or self.sent > len(self.outcomes):
                 self._start_due()

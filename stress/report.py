@@ -197,6 +197,8 @@ def plot(run: Run) -> str:
         _plot_latency(latency, run)
         _plot_outcomes(outcomes, run)
         _plot_rate(rate, run)
+        for axes in (latency, outcomes, rate):
+            _mark(axes, run)
         rate.set_xlabel("due, seconds from the beginning")
 
     return svg(draw)
@@ -216,6 +218,12 @@ def svg(draw: Callable[[Figure], None]) -> str:
     return text[text.index("<svg") :]
 
 
+def _mark(axes: Axes, run: Run) -> None:
+    for at_s, name in run.marks:
+        axes.axvline(at_s, color="black", linestyle="--", linewidth=1)
+        axes.annotate(name, (at_s, 1.0), xycoords=("data", "axes fraction"), fontsize="small")
+
+
 def _plot_latency(axes: Axes, run: Run) -> None:
     for kind in KINDS:
         points = [
@@ -228,8 +236,11 @@ def _plot_latency(axes: Axes, run: Run) -> None:
                 *zip(*points, strict=True), ".", ms=2, label=kind, color=_COLOURS[kind],
                 rasterized=True,
             )  # fmt: skip
+    refused = [(one.due_s, one.latency_s * 1e3) for one in run.samples if one.reason]
+    if refused:
+        axes.plot(*zip(*refused, strict=True), "k.", ms=1, label=_SHED, rasterized=True)
     axes.set_yscale("log")
-    axes.set_ylabel("latency of the answered, ms")
+    axes.set_ylabel("latency of the answered and the shed, ms")
     axes.legend(loc="upper left", markerscale=4)
 
 

@@ -74,6 +74,8 @@ class Run:
         interrupted: the run was ended before the schedule was.
         cpu_s: processor time that the generator used, seconds.
         took_s: from the beginning to the last outcome, seconds.
+        begun_s: when it began, by ``perf_counter``.
+        marks: moments to show in its plots, seconds from its beginning, and their names.
     """
 
     samples: Sequence[Sample]
@@ -83,6 +85,8 @@ class Run:
     interrupted: bool = False
     cpu_s: float = 0.0
     took_s: float = 0.0
+    begun_s: float = 0.0
+    marks: Sequence[tuple[float, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

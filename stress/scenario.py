@@ -44,16 +44,19 @@ class Place:
     folder: Path
     postgres: DemoServer | None
 
-    def server(self, name: str, *, guarded: bool) -> Server:
+    def server(
+        self, name: str, *, guarded: bool, settings: Mapping[str, str] | None = None
+    ) -> Server:
         """Return the service on it, not yet started.
 
         Args:
             name: of its log.
             guarded: False sets the guard's mode to off.
+            settings: more of its environment.
         """
         mode = {} if guarded else {"GUARD_MODE": "off"}
         log = self.folder / f"{name}.log"
-        return Server(log, {"GUARD_DATABASE_URL": self.url, **mode})
+        return Server(log, {"GUARD_DATABASE_URL": self.url, **mode, **(settings or {})})
 
     def crash(self) -> None:
         """Kill the database's own server too, by SIGKILL, and start it again on its data."""

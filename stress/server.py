@@ -49,6 +49,11 @@ class Server:
         command: arguments to the Python interpreter.
         ready_path: the path that answers 200 once it is open; "/" for any answer's sake.
         watch_memory: False leaves ``peak_bytes`` at 0, and the processor to the load.
+
+    Attributes:
+        target: where it listens.
+        admin: where its metrics are.
+        peak_bytes: the most memory that its processes had together.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Server:
         watch_memory: bool = True,
     ) -> None:
         self.target = Target(HOST, free_port())
+        self.admin = Target(HOST, free_port())
         self.peak_bytes = 0
         self._log = log
         self._command = command
@@ -69,7 +75,7 @@ class Server:
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GUARD_")},
             "PORT": str(self.target.port),
-            "GUARD_ADMIN_BIND": f"{HOST}:{free_port()}",
+            "GUARD_ADMIN_BIND": f"{HOST}:{self.admin.port}",
             "PYTHONUNBUFFERED": "1",
             **environ,
         }
@@ -126,6 +132,15 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the arbiter."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers that live."""
+        return [] if self._process is None else tree(self._process.pid)[1:]
 
     def pin(self) -> None:
         """Keep every thread of the tree on the first core."""

@@ -70,6 +70,7 @@ class Volley(NamedTuple):
         cpu_s: processor time that the generator used, seconds.
         took_s: from the beginning to the last outcome, seconds.
         interrupted: Ctrl-C ended it early.
+        begun_s: when it began, by ``perf_counter``.
     """
 
     outcomes: list[Outcome]
@@ -78,6 +79,7 @@ class Volley(NamedTuple):
     cpu_s: float
     took_s: float
     interrupted: bool
+    begun_s: float = 0.0
 
 
 class NotLoopbackError(ValueError):

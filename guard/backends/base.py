@@ -164,10 +164,13 @@ class Backend(Protocol):
         ...
 
     def probe(self, lane: Lane, timeout_s: float) -> None:
-        """Ask the lane's database for ``SELECT 1`` on a connection that no request uses.
+        """Ask the lane's database on a connection that no request uses.
+
+        The read lane is asked for ``SELECT 1``. On the write lane something small is written
+        that leaves nothing behind: a full disk and a standby still answer queries.
 
         Raises:
-            BackendError: no answer within ``timeout_s``.
+            BackendError: no answer within ``timeout_s``, or no writes are taken.
         """
         ...
 

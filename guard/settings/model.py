@@ -148,6 +148,17 @@ class Settings:
         2.0, "GUARD_CONNECT_TIMEOUT", "Longest time for a new PostgreSQL connection.",
         unit="seconds", low=1.0, high=60.0, watch="guard_db_errors_total",
     )  # fmt: skip
+    tcp_keepalive_s: float = _setting(
+        5.0, "GUARD_TCP_KEEPALIVE",
+        "After this long without a byte a PostgreSQL connection's peer is asked whether it lives; "
+        "three questions without an answer end the connection. Whole seconds are taken.",
+        unit="seconds", low=1.0, high=3600.0, watch="guard_db_errors_total",
+    )  # fmt: skip
+    tcp_user_timeout_s: float = _setting(
+        10.0, "GUARD_TCP_USER_TIMEOUT",
+        "A PostgreSQL connection ends when what was sent is not acknowledged for this long.",
+        unit="seconds", low=0.1, high=3600.0, watch="guard_db_errors_total",
+    )  # fmt: skip
     result_rows_max: int = _setting(
         10_000, "GUARD_RESULT_ROWS_MAX",
         "Most rows that one statement may return at once; a larger result is an error "

@@ -127,6 +127,7 @@ class Heard:
     releases: list[tuple[Lane, float, Outcome]] = field(default_factory=list)
     queries: list[tuple[Lane, float, Outcome]] = field(default_factory=list)
     failures: list[tuple[Lane, str]] = field(default_factory=list)
+    disconnects: list[Lane] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     lock_waits: list[tuple[Lane, float]] = field(default_factory=list)
 
@@ -141,6 +142,9 @@ class Heard:
 
     def failed(self, lane: Lane, kind: str) -> None:
         self.failures.append((lane, kind))
+
+    def disconnected(self, lane: Lane) -> None:
+        self.disconnects.append(lane)
 
     def batched(self, size: int) -> None:
         self.batches.append(size)

@@ -81,3 +81,42 @@ def test_a_standing_queue_is_seen_by_the_controller() -> None:
     old = control.scope(Lane.READ, age_s=1.0)
     assert control.check(old, Lane.READ).reason is Reason.QUEUE_DELAY
     assert control.check(control.scope(Lane.WRITE, age_s=1.0), Lane.WRITE).admitted
+
+
+class _Breaker:
+    """A gate that keeps what it heard."""
+
+    generation = 7
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[Outcome, int]] = []
+
+    def admits(self) -> bool:
+        return True
+
+    def remaining_s(self) -> float:
+        return 0.0
+
+    def record(self, outcome: Outcome, generation: int) -> None:
+        self.heard.append((outcome, generation))
+
+
+def test_a_lane_without_a_connection_tells_its_own_breaker() -> None:
+    breakers = {lane: _Breaker() for lane in Lane}
+    serving = Reason.STARTING
+    meter = PoolMeter(MemoryRecorder())
+    meter.disconnected(Lane.READ)
+    meter.controller = Controller(
+        Rules(lanes=dict.fromkeys(Lane, LIMITS)), {lane: lambda: 0 for lane in Lane}, breakers,
+        serving=lambda: serving,
+    )  # fmt: skip
+    meter.disconnected(Lane.READ)
+    assert not breakers[Lane.READ].heard, "a database that was never open has a reason of its own"
+    serving = Reason.OK
+    meter.disconnected(Lane.READ)
+    assert breakers[Lane.READ].heard == [(Outcome.FAILURE, 7)]
+    assert not breakers[Lane.WRITE].heard
+    meter.controller = Controller(
+        Rules(lanes=dict.fromkeys(Lane, LIMITS)), {lane: lambda: 0 for lane in Lane}
+    )
+    meter.disconnected(Lane.READ)

@@ -147,9 +147,9 @@ class DuckDBBackend:
         """Return what an exception says about health."""
         return judge(error).outcome
 
-    def probe(self, lane: Lane, timeout_s: float) -> None:  # noqa: ARG002 -- one engine for both
-        """Ask for ``SELECT 1`` on a cursor that no request uses; see ``Backend.probe``."""
-        self._opened().probe(timeout_s)
+    def probe(self, lane: Lane, timeout_s: float) -> None:
+        """Ask on a cursor that no request uses; see ``Backend.probe``."""
+        self._opened().probe(lane, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Refuse new units, let those end that wait or run, close. Idempotent."""

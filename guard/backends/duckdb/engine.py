@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-from threading import Lock, Thread
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from guard.backends.duckdb.batch import WriterLimits
-from guard.backends.duckdb.errors import one_line, translate
+from guard.backends.duckdb.errors import one_line
 from guard.backends.duckdb.ownership import Owner, leak, watch_forks
+from guard.backends.duckdb.probe import Probe
 from guard.backends.duckdb.readers import ReaderPool
 from guard.backends.duckdb.sessions import DuckDBSession, Handle, Limits, Tools
 from guard.backends.duckdb.statements import Statements
 from guard.backends.duckdb.writer import Writer
 from guard.core.vocabulary import Lane
-from guard.errors import BackendBusy, BackendFailed
+from guard.errors import BackendFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +65,8 @@ class Engine:
             raise BackendFailed(one_line(error)) from error
         self.readers = ReaderPool(self._connection.cursor, config.readers)
         self._write = Handle(self._connection.cursor())
-        self._probe = Handle(self._connection.cursor())
-        self._probing = Lock()
+        self._probe_cursor = self._connection.cursor()
+        self._probe = Probe(Handle(self._probe_cursor), path.parent)
         limits = WriterLimits(
             config.statement_timeout_s, config.result_rows_max, config.write_batch_max
         )
@@ -91,21 +92,13 @@ class Engine:
         """Start the writer."""
         self.writer.start()
 
-    def probe(self, timeout_s: float) -> None:
-        """Ask for ``SELECT 1``.
+    def probe(self, lane: Lane, timeout_s: float) -> None:
+        """Ask the lane on a cursor that no request uses; see ``Probe.run``.
 
         Raises:
-            BackendError: no answer within ``timeout_s``, or the writer is gone.
+            BackendError: no right answer within ``timeout_s``, or the writer is gone.
         """
-        if not self._probing.acquire(timeout=timeout_s):
-            raise BackendBusy("another probe has not ended yet")
-        try:
-            self._probe.set_timeout(timeout_s)
-            self._probe.cursor.execute("SELECT 1").fetchall()
-        except duckdb.Error as error:
-            raise translate(error, Lane.READ) from error
-        finally:
-            self._probing.release()
+        self._probe.run(lane, timeout_s)
         if not self.writer.alive:
             raise BackendFailed("the writer has ended")
 
@@ -135,11 +128,11 @@ class Engine:
         self._close_all()
 
     def _close_all(self) -> None:
-        for cursor in (self._write.cursor, self._probe.cursor, self._connection):
+        for cursor in (self._write.cursor, self._probe_cursor, self._connection):
             cursor.close()
         self._owner.release()
 
     def after_fork(self) -> None:
         """Make a forked child's copy harmless; see ``leak``."""
-        leak((self._connection, self._write.cursor, self._probe.cursor, *self.readers.cursors()))
+        leak((self._connection, self._write.cursor, self._probe_cursor, *self.readers.cursors()))
         self._owner.release()

@@ -10,6 +10,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import duckdb
 
+from guard.backends.verdict import (
+    BUSY,
+    CONFLICT,
+    CONSTRAINT,
+    NOT_OURS,
+    READ_ONLY,
+    RESOURCES,
+    SICK,
+    STATEMENT,
+    TIMEOUT,
+    UNREACHABLE,
+    Row,
+    Verdict,
+)
 from guard.core.group_commit import likeliest
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
@@ -26,63 +40,62 @@ from guard.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from guard.backends.base import Insert, Row
+    from guard.backends.base import Insert
+    from guard.backends.base import Row as Values
 
 
-class Verdict(NamedTuple):
-    """What an error says.
+class TypeRow(NamedTuple):
+    """One row of the table of errors by their type.
 
     Attributes:
-        outcome: about the database's health.
-        kind: one of ``guard.metrics.ERROR_KINDS``.
+        error: the type.
+        verdict: what it says.
+        meaning: what has happened, for people.
     """
 
-    outcome: Outcome
-    kind: str
+    error: type[BaseException]
+    verdict: Verdict
+    meaning: str
 
 
-_UNREACHABLE: Final = Verdict(Outcome.FAILURE, "unreachable")
-_RESOURCES: Final = Verdict(Outcome.FAILURE, "resources")
-_SICK: Final = Verdict(Outcome.FAILURE, "internal")
-_CONFLICT: Final = Verdict(Outcome.NEUTRAL, "conflict")
-_TIMEOUT: Final = Verdict(Outcome.NEUTRAL, "timeout")
-_BUSY: Final = Verdict(Outcome.NEUTRAL, "busy")
-_NOT_OURS: Final = Verdict(Outcome.NEUTRAL, "internal")
-_STATEMENT: Final = Verdict(Outcome.OK, "statement")
-_CONSTRAINT: Final = Verdict(Outcome.OK, "constraint")
-_READ_ONLY: Final = Verdict(Outcome.OK, "read_only")
-
-# The first that fits; a class must stand before its bases.
-_BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
-    (BackendBusy, _BUSY),
-    (BackendClosed, _BUSY),
-    (StatementTimeout, _TIMEOUT),
-    (ReadOnlyViolation, _READ_ONLY),
-    (ConstraintViolation, _CONSTRAINT),
-    (ResultTooLarge, _STATEMENT),
-    (BackendError, _STATEMENT),
-    (duckdb.HTTPException, _STATEMENT),
-    (duckdb.ConnectionException, _UNREACHABLE),
-    (duckdb.OutOfMemoryException, _RESOURCES),
-    (duckdb.FatalException, _SICK),
-    (duckdb.InternalException, _SICK),
-    (duckdb.InterruptException, _TIMEOUT),
-    (duckdb.ConstraintException, _CONSTRAINT),
-    (duckdb.ResourceInUseException, _CONFLICT),
-    (duckdb.Error, _STATEMENT),
+TYPES: Final = (
+    TypeRow(duckdb.HTTPException, STATEMENT, "a file from the network could not be had"),
+    TypeRow(duckdb.ConnectionException, UNREACHABLE, "the connection is closed or invalid"),
+    TypeRow(duckdb.OutOfMemoryException, RESOURCES, "the memory limit is reached"),
+    TypeRow(duckdb.FatalException, SICK, "the engine has given up; the file is opened anew"),
+    TypeRow(duckdb.InternalException, SICK, "an error inside the engine"),
+    TypeRow(duckdb.InterruptException, TIMEOUT, "statement time-out, or interrupted"),
+    TypeRow(duckdb.ConstraintException, CONSTRAINT, "a constraint is broken"),
+    TypeRow(duckdb.ResourceInUseException, CONFLICT, "what it needs is in use"),
+    TypeRow(duckdb.Error, STATEMENT, "all else: syntax, conversion, missing tables, permissions"),
 )
+"""The first that fits; a class must stand before its bases."""
 
-# Of a transaction's or a file's error; the first part that is found in the message.
-_BY_MESSAGE: Final[tuple[tuple[type[duckdb.Error], str, Verdict], ...]] = (
-    (duckdb.TransactionException, "read-only mode", _READ_ONLY),
-    (duckdb.TransactionException, "constraint violation", _CONSTRAINT),
-    (duckdb.TransactionException, "onflict", _CONFLICT),
-    (duckdb.TransactionException, "is aborted", _STATEMENT),
-    (duckdb.TransactionException, "Failed to commit", _RESOURCES),
-    (duckdb.TransactionException, "", _NOT_OURS),
-    (duckdb.IOException, "Could not write", _RESOURCES),
-    (duckdb.IOException, "No space left", _RESOURCES),
-    (duckdb.IOException, "", _UNREACHABLE),
+TRANSACTION: Final = (
+    Row("read-only mode", READ_ONLY, "a write in a read-only transaction"),
+    Row("constraint violation", CONSTRAINT, "a constraint is broken at the commit"),
+    Row("onflict", CONFLICT, "another transaction was faster"),
+    Row("is aborted", STATEMENT, "a statement after a failed one"),
+    Row("Failed to commit", RESOURCES, "the log could not be written: disk full"),
+    Row("", NOT_OURS, "any other TransactionException"),
+)
+"""Of a ``TransactionException``; the first part that its message has."""
+FILE: Final = (
+    Row("Could not write", RESOURCES, "disk full, or a file that may not grow"),
+    Row("No space left", RESOURCES, "disk full"),
+    Row("", UNREACHABLE, "the file can't be opened or read, or another process has it"),
+)
+"""Of an ``IOException``; the same."""
+
+_BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
+    (BackendBusy, BUSY),
+    (BackendClosed, BUSY),
+    (StatementTimeout, TIMEOUT),
+    (ReadOnlyViolation, READ_ONLY),
+    (ConstraintViolation, CONSTRAINT),
+    (ResultTooLarge, STATEMENT),
+    (BackendError, STATEMENT),
+    *((row.error, row.verdict) for row in TYPES),
 )
 
 
@@ -92,17 +105,16 @@ def judge(error: BaseException) -> Verdict:
         cause = error.__cause__
         kind = judge(cause).kind if isinstance(cause, duckdb.Error) else "unreachable"
         return Verdict(Outcome.FAILURE, kind)
-    if isinstance(error, (duckdb.TransactionException, duckdb.IOException)) and not isinstance(
-        error, duckdb.HTTPException
-    ):
-        return next(
-            verdict
-            for kind_of_error, part, verdict in _BY_MESSAGE
-            if isinstance(error, kind_of_error) and part in str(error)
-        )
-    return next(
-        (verdict for kind_of_any, verdict in _BY_TYPE if isinstance(error, kind_of_any)), _NOT_OURS
-    )
+    if isinstance(error, duckdb.TransactionException):
+        return _by_message(TRANSACTION, error)
+    if isinstance(error, duckdb.IOException) and not isinstance(error, duckdb.HTTPException):
+        return _by_message(FILE, error)
+    return next((verdict for kind, verdict in _BY_TYPE if isinstance(error, kind)), NOT_OURS)
+
+
+def _by_message(rows: Sequence[Row], error: duckdb.Error) -> Verdict:
+    text = str(error)
+    return next(row.verdict for row in rows if row.sign in text)
 
 
 def translate(error: BaseException, lane: Lane) -> BaseException:
@@ -110,16 +122,16 @@ def translate(error: BaseException, lane: Lane) -> BaseException:
     if not isinstance(error, duckdb.Error):
         return error
     verdict = judge(error)
-    if verdict is _TIMEOUT:
+    if verdict is TIMEOUT:
         return StatementTimeout(one_line(error))
-    if verdict is _READ_ONLY and lane is Lane.READ:
+    if verdict is READ_ONLY and lane is Lane.READ:
         return ReadOnlyViolation(one_line(error))
     return BackendFailed(one_line(error)) if verdict.outcome is Outcome.FAILURE else error
 
 
 def of_insert(error: BaseException) -> BaseException:
     """Return what the caller of an insert should get for its row's error."""
-    if isinstance(error, duckdb.Error) and judge(error) is _CONSTRAINT:
+    if isinstance(error, duckdb.Error) and judge(error) is CONSTRAINT:
         return ConstraintViolation(one_line(error))
     return error
 
@@ -135,7 +147,7 @@ def is_database_error(error: BaseException) -> bool:
     return isinstance(error, (duckdb.Error, BackendError))
 
 
-def suspected(error: BaseException, insert: Insert, rows: Sequence[Row]) -> frozenset[int]:
+def suspected(error: BaseException, insert: Insert, rows: Sequence[Values]) -> frozenset[int]:
     """Return the rows that a constraint's message points at; a hint only, and may be none.
 
     Messages name the key as ``"column: value, column: value"`` or as ``"value"``, and for NOT
@@ -154,7 +166,7 @@ def suspected(error: BaseException, insert: Insert, rows: Sequence[Row]) -> froz
     return likeliest([_named(key, insert.columns, row) for row in rows])
 
 
-def _named(key: str, columns: tuple[str, ...], row: Row) -> int:
+def _named(key: str, columns: tuple[str, ...], row: Values) -> int:
     pairs = zip(columns, row, strict=True)
     return sum(f"{column}: {value}" in key or str(value) == key for column, value in pairs)
 

@@ -207,7 +207,7 @@ class DuckDBSession:
             self.error = self.error or found
             # A write's error is told once its unit has failed for good: it may be run again.
             if self._lane is Lane.READ and is_database_error(found):
-                self._observer.failed(self._lane, judge(found).kind)
+                self._observer.failed(self._lane, judge(error).kind)
             if found is error:
                 raise
             raise found from error

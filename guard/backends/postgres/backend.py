@@ -166,7 +166,7 @@ class PostgresBackend:
 
     def probe(self, lane: Lane, timeout_s: float) -> None:
         """Ask the lane's host on a connection of its own; see ``Backend.probe``."""
-        probe(self._config.conninfo(lane), timeout_s, self._clock)
+        probe(self._config.conninfo(lane), lane, timeout_s, self._clock)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let running units end, cut those that last too long, close. Idempotent."""

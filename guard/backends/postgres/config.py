@@ -13,6 +13,7 @@ from guard.core.vocabulary import Lane
 
 _IDLE_IN_TRANSACTION_S: Final = 60
 _DRIVER_CONNECT_MIN_S: Final = 2
+_KEEPALIVES: Final = 3
 _BOUNDS: Final = Bounds(wait_s=1.0, run_s=5.0)
 
 
@@ -28,6 +29,11 @@ class PostgresConfig:
         statement_timeout_s: a statement that runs longer is cancelled, seconds, > 0.
         connect_timeout_s: longest time for a new connection, seconds; the driver takes whole
             seconds, at least 2.
+        tcp_keepalive_s: after this long without a byte the peer is asked whether it lives, three
+            times; whole seconds are taken, at least 1. A network that swallows everything is
+            noticed so on a connection that nobody uses.
+        tcp_user_timeout_s: a connection ends when what was sent is not acknowledged for this
+            long, seconds, > 0. A frozen server's host still acknowledges: see ``Watchdog``.
         result_rows_max: most rows that one statement may return at once.
         lock_sample_s: how often lock waits are sampled, seconds, > 0.
         show_queries: whether the texts of statements may be told where locks are waited for.
@@ -40,6 +46,8 @@ class PostgresConfig:
     write_pool_size: int = 4
     statement_timeout_s: float = 5.0
     connect_timeout_s: float = 2.0
+    tcp_keepalive_s: float = 5.0
+    tcp_user_timeout_s: float = 10.0
     result_rows_max: int = 10_000
     lock_sample_s: float = 0.2
     show_queries: bool = False
@@ -59,10 +67,10 @@ class PostgresConfig:
         given = {name: text for name, text in conninfo_to_dict(url).items() if text is not None}
         values: dict[str, str | int] = {
             "connect_timeout": max(_DRIVER_CONNECT_MIN_S, math.ceil(self.connect_timeout_s)),
-            "keepalives_idle": 5,
-            "keepalives_interval": 3,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
+            "keepalives_idle": math.ceil(self.tcp_keepalive_s),
+            "keepalives_interval": math.ceil(self.tcp_keepalive_s),
+            "keepalives_count": _KEEPALIVES,
+            "tcp_user_timeout": milliseconds(self.tcp_user_timeout_s),
             "fallback_application_name": f"guard-{lane}",
         }
         if lane is Lane.WRITE:

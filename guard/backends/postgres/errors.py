@@ -6,11 +6,26 @@ first and the type after it.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import psycopg
 from psycopg_pool import PoolTimeout, TooManyRequests
 
+from guard.backends.verdict import (
+    BUSY,
+    CONFLICT,
+    CONSTRAINT,
+    NOT_OURS,
+    READ_ONLY,
+    RESOURCES,
+    SESSION_LIMIT,
+    SICK,
+    STATEMENT,
+    TIMEOUT,
+    UNREACHABLE,
+    Row,
+    Verdict,
+)
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
     BackendBusy,
@@ -23,62 +38,74 @@ from guard.errors import (
     StatementTimeout,
 )
 
-
-class Verdict(NamedTuple):
-    """What an error says.
-
-    Attributes:
-        outcome: about the database's health.
-        kind: one of ``guard.metrics.ERROR_KINDS``.
-    """
-
-    outcome: Outcome
-    kind: str
-
-
 RETRYABLE: Final = frozenset({"40001", "40P01"})
 """Lost races: serialization failure and deadlock; nothing was kept."""
 
-_UNREACHABLE = Verdict(Outcome.FAILURE, "unreachable")
-_RESOURCES = Verdict(Outcome.FAILURE, "resources")
-_CONFLICT = Verdict(Outcome.NEUTRAL, "conflict")
-_TIMEOUT = Verdict(Outcome.NEUTRAL, "timeout")
-_BUSY = Verdict(Outcome.NEUTRAL, "busy")
-_STATEMENT = Verdict(Outcome.OK, "statement")
-_CONSTRAINT = Verdict(Outcome.OK, "constraint")
-_READ_ONLY = Verdict(Outcome.OK, "read_only")
-
-# The longest prefix of the SQLSTATE wins. What is not named is the statement's own fault.
-_BY_STATE: Final[dict[str, Verdict]] = {
-    "08": _UNREACHABLE,
-    "23": _CONSTRAINT,
-    "25006": _READ_ONLY,
-    "25P03": _TIMEOUT,
-    "25P04": _TIMEOUT,
-    "40": _CONFLICT,
-    "53": _RESOURCES,
-    "55P03": _CONFLICT,
-    "57014": _TIMEOUT,
-    "57P": _UNREACHABLE,
-    "58": _RESOURCES,
-    "XX": Verdict(Outcome.NEUTRAL, "internal"),
-    "XX001": Verdict(Outcome.FAILURE, "internal"),
-    "XX002": Verdict(Outcome.FAILURE, "internal"),
-}
-
-_BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
-    (BackendBusy, _BUSY),
-    (BackendClosed, _BUSY),
-    (StatementTimeout, _TIMEOUT),
-    (ReadOnlyViolation, _READ_ONLY),
-    (ConstraintViolation, _CONSTRAINT),
-    (ResultTooLarge, _STATEMENT),
-    (PoolTimeout, _BUSY),
-    (TooManyRequests, _BUSY),
-    (psycopg.OperationalError, _UNREACHABLE),
-    (psycopg.Error, _STATEMENT),
+STATES: Final = (
+    Row("08", UNREACHABLE, "the connection broke, or what came over it made no sense"),
+    Row("23", CONSTRAINT, "a constraint is broken: unique, foreign key, not null, check"),
+    Row("25006", READ_ONLY, "a write where only reads are taken"),
+    Row("25P03", TIMEOUT, "idle inside a transaction for too long"),
+    Row("25P04", TIMEOUT, "the transaction took too long (transaction_timeout)"),
+    Row("40", CONFLICT, "the transaction was rolled back by the server"),
+    Row("40001", CONFLICT, "serialization failure: another transaction was faster"),
+    Row("40P01", CONFLICT, "deadlock"),
+    Row("53", RESOURCES, "out of a resource"),
+    Row("53100", RESOURCES, "disk full"),
+    Row("53200", RESOURCES, "out of memory, or of shared memory for locks"),
+    Row("53300", RESOURCES, "too many connections"),
+    Row("53400", SESSION_LIMIT, "a limit of the session, such as temp_file_limit"),
+    Row("55P03", CONFLICT, "no lock within lock_timeout, or at once with NOWAIT"),
+    Row("57014", TIMEOUT, "statement time-out, or cancelled by somebody"),
+    Row("57P", UNREACHABLE, "the server ends sessions, or takes none"),
+    Row("57P01", UNREACHABLE, "the session was ended: a shutdown, or an administrator"),
+    Row("57P05", TIMEOUT, "the session was idle for too long (idle_session_timeout)"),
+    Row("58", RESOURCES, "a file or device of the server fails"),
+    Row("XX", NOT_OURS, "an internal error; it may be the statement's or the server's"),
+    Row("XX001", SICK, "damaged data"),
+    Row("XX002", SICK, "a damaged index"),
 )
-_NOT_OURS = Verdict(Outcome.NEUTRAL, "internal")
+"""By SQLSTATE; the longest beginning wins. What is not named is the statement's own fault."""
+
+STORAGE_FILES: Final = frozenset({"md.c", "fd.c", "buffile.c"})
+"""The server's own source files that write tables and temporary files.
+
+Their names, unlike messages, are never translated.
+"""
+STORAGE: Final = (
+    Row("42501", RESOURCES, "a file can't be made or written: the file system is read-only"),
+    Row("XX000", RESOURCES, "a file can't grow: a quota is used up"),
+)
+"""By SQLSTATE, where the error comes out of ``STORAGE_FILES``.
+
+The server has no states of its own for these, and lends those of other errors.
+"""
+
+CONNECTING: Final = (
+    Row("too many clients", RESOURCES, "too many connections to the server"),
+    Row("remaining connection slots", RESOURCES, "only reserved connections are left"),
+    Row("too many connections for", RESOURCES, "too many connections of this role or database"),
+)
+"""By parts of the message, since the driver tells no SQLSTATE of a connection that is refused."""
+POOLER: Final = Row("query_wait_timeout", BUSY, "08P01 of a pooler that has no connection free")
+LOST: Final = Row(
+    "", UNREACHABLE, "no connection, or a lost one: refused, reset, killed, cut at the deadline"
+)
+
+_OF_STORAGE: Final = {row.sign: row.verdict for row in STORAGE}
+_BY_STATE: Final = {row.sign: row.verdict for row in STATES}
+_BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
+    (BackendBusy, BUSY),
+    (BackendClosed, BUSY),
+    (StatementTimeout, TIMEOUT),
+    (ReadOnlyViolation, READ_ONLY),
+    (ConstraintViolation, CONSTRAINT),
+    (ResultTooLarge, STATEMENT),
+    (PoolTimeout, BUSY),
+    (TooManyRequests, BUSY),
+    (psycopg.OperationalError, LOST.verdict),
+    (psycopg.Error, STATEMENT),
+)
 
 
 def judge(error: BaseException) -> Verdict:
@@ -88,21 +115,23 @@ def judge(error: BaseException) -> Verdict:
         kind = judge(cause).kind if isinstance(cause, psycopg.Error) else "unreachable"
         return Verdict(Outcome.FAILURE, kind)
     if isinstance(error, psycopg.Error) and error.sqlstate:
-        return _by_state(error.sqlstate, str(error))
-    for kind_of_error, verdict in _BY_TYPE:
-        if isinstance(error, kind_of_error):
-            return verdict
-    return _NOT_OURS
+        return _by_state(error.sqlstate, error)
+    if type(error) is psycopg.OperationalError:
+        text = str(error)
+        return next((row.verdict for row in CONNECTING if row.sign in text), LOST.verdict)
+    return next((verdict for kind, verdict in _BY_TYPE if isinstance(error, kind)), NOT_OURS)
 
 
-def _by_state(state: str, message: str) -> Verdict:
-    if state == "08P01" and "query_wait_timeout" in message:
-        return _BUSY  # a connection pooler in front of the server had no connection free
+def _by_state(state: str, error: psycopg.Error) -> Verdict:
+    if state == "08P01" and POOLER.sign in str(error):
+        return POOLER.verdict
+    if state in _OF_STORAGE and error.diag.source_file in STORAGE_FILES:
+        return _OF_STORAGE[state]
     for length in (5, 3, 2):
         verdict = _BY_STATE.get(state[:length])
         if verdict is not None:
             return verdict
-    return _STATEMENT
+    return STATEMENT
 
 
 def translate(error: psycopg.Error, lane: Lane) -> BackendError | None:
@@ -113,7 +142,7 @@ def translate(error: psycopg.Error, lane: Lane) -> BackendError | None:
         return StatementTimeout(text)
     if verdict.kind == "busy":
         return BackendBusy(text)
-    if verdict is _READ_ONLY:
+    if verdict is READ_ONLY:
         if lane is Lane.READ:
             return ReadOnlyViolation(text)
         return BackendFailed(f"the write host takes no writes: {text}")

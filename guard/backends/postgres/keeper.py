@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import random
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from guard.backends.postgres.pools import LanePool
 
@@ -22,16 +23,21 @@ class Keeper:
     """A thread that looks after the pools until stopped.
 
     After a loss it tries at once and then in growing pauses, never longer than half a second:
-    the driver's own pause doubles without end.
+    the driver's own pause doubles without end. Up to half of each pause is left off at random,
+    since every worker of the host lost its connections in the same moment.
 
     Args:
         pools: the pools; all share ``lost``.
         lost: is set by a pool that misses a connection.
+        draw: gives uniform random numbers in ``[0, 1)``.
     """
 
-    def __init__(self, pools: Iterable[LanePool], lost: Event) -> None:
+    def __init__(
+        self, pools: Iterable[LanePool], lost: Event, draw: Callable[[], float] = random.random
+    ) -> None:
         self._pools = tuple(pools)
         self._lost = lost
+        self._draw = draw
         self._stopped = False
         self._missing: set[LanePool] = set()
         self._thread = Thread(target=self._run, name="guard-postgres-keeper", daemon=True)
@@ -50,7 +56,7 @@ class Keeper:
     def _run(self) -> None:
         pause_s = _PAUSE_S
         while not self._stopped:
-            woken = self._lost.wait(pause_s)
+            woken = self._lost.wait(pause_s * (1 - self._draw() / 2))
             self._lost.clear()
             full = [self._keep(pool) for pool in self._pools]
             if all(full):

@@ -252,6 +252,9 @@ class LanePool:
         self._error = error
         self._recount()
         self._observer.failed(self.lane, judge(error).kind)
+        down_since_s = self._down_since_s
+        if down_since_s is not None and self._clock.now_s() >= down_since_s + MOMENT_S:
+            self._observer.disconnected(self.lane)
 
     def _recount(self, *made: PooledConnection) -> None:
         with self._lock:

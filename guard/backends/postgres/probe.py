@@ -1,14 +1,18 @@
-"""One ``SELECT 1`` on a connection of its own, its whole time bounded."""
+"""One statement on a connection of its own, its whole time bounded."""
 
 from __future__ import annotations
 
 import math
 import select
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, PGconn, PollingStatus
 
+from guard.backends.postgres.errors import judge
+from guard.backends.verdict import answered
+from guard.core.vocabulary import Lane
 from guard.errors import BackendFailed
 
 if TYPE_CHECKING:
@@ -17,7 +21,17 @@ if TYPE_CHECKING:
     from guard.clock import Clock
 
 
-def probe(conninfo: str, timeout_s: float, clock: Clock) -> None:
+STATEMENTS: Final = {
+    Lane.READ: b"SELECT 1",
+    # A disk that is full and a standby answer queries. This takes new pages and a durable
+    # commit, and is gone with it.
+    Lane.WRITE: b"CREATE TEMPORARY TABLE guard_probe ON COMMIT DROP AS "
+    b"SELECT repeat('x', 1000) AS filler FROM pg_catalog.generate_series(1, 64)",
+}
+"""What each lane is asked."""
+
+
+def probe(conninfo: str, lane: Lane, timeout_s: float, clock: Clock) -> None:
     """Connect, ask, disconnect.
 
     The driver's own connect time-out has whole seconds, and a frozen server takes connections
@@ -26,6 +40,7 @@ def probe(conninfo: str, timeout_s: float, clock: Clock) -> None:
 
     Args:
         conninfo: where to connect.
+        lane: whose statement is run.
         timeout_s: longest time for all of it, seconds, > 0.
         clock: measures it.
 
@@ -36,7 +51,7 @@ def probe(conninfo: str, timeout_s: float, clock: Clock) -> None:
     connection = PGconn.connect_start(conninfo.encode())
     try:
         _connect(connection, deadline_s, clock)
-        _ask(connection, deadline_s, clock)
+        _ask(connection, STATEMENTS[lane], deadline_s, clock)
     except psycopg.Error as error:
         raise BackendFailed(f"the probe failed: {error}") from error
     finally:
@@ -57,9 +72,9 @@ def _connect(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:
         wanted = select.POLLIN if state == PollingStatus.READING else select.POLLOUT
 
 
-def _ask(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:
+def _ask(connection: abc.PGconn, statement: bytes, deadline_s: float, clock: Clock) -> None:
     connection.nonblocking = 1
-    connection.send_query(b"SELECT 1")
+    connection.send_query(statement)
     while connection.flush():
         _await(connection, select.POLLIN | select.POLLOUT, deadline_s, clock)
         connection.consume_input()
@@ -67,7 +82,9 @@ def _ask(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:
         _await(connection, select.POLLIN, deadline_s, clock)
         connection.consume_input()
     result = connection.get_result()
-    if result is None or result.status != ExecStatus.TUPLES_OK:
+    if result is None:
+        raise _failure(connection)
+    if result.status == ExecStatus.FATAL_ERROR and not answered(judge(error_from_result(result))):
         raise _failure(connection)
 
 

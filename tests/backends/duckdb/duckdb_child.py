@@ -11,11 +11,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from guard.backends.base import Bounds, Insert
 from guard.backends.duckdb import DuckDBBackend, DuckDBConfig
 from guard.clock import MonotonicClock
+from guard.core.vocabulary import Lane
 from guard.errors import BackendError
 
 if TYPE_CHECKING:
@@ -104,6 +106,38 @@ def full(path: str) -> None:
     say(json.dumps(told))
 
 
+def probe(path: str) -> None:
+    """Probe both lanes with room on the disk, without, and with it again; tell what came."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    backend = opened(path)
+    backend.insert(ITEMS, ("before", "x"))
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def ask() -> dict[str, str]:
+        told = {}
+        for lane in Lane:
+            try:
+                backend.probe(lane, 5.0)
+                told[lane.value] = "works"
+            except BackendError as error:
+                told[lane.value] = f"{type(error).__name__} {error}"
+        return told
+
+    say(json.dumps(ask()))
+    log_bytes = os.stat(f"{path}.wal").st_size  # noqa: PTH116
+    # A disk with less than the probe's own file; one with room for that, but not for a commit.
+    for room_bytes, filler_bytes in ((60_000, 0), (70_000, 70_000 - log_bytes)):
+        backend.insert(ITEMS, (f"filler {room_bytes}", "x" * filler_bytes))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, most))
+        say(json.dumps(ask()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    say(json.dumps(ask()))
+    tables = "SELECT table_name FROM duckdb_tables()"
+    left = backend.read(lambda s: s.execute(tables))
+    say(json.dumps([left, sorted(each.name for each in Path(path).parent.iterdir())]))
+    backend.close()
+
+
 def fork(path: str) -> None:
     """Fork with the database open; the child uses it, and ends in the ordinary way."""
     backend = opened(path)
@@ -143,4 +177,5 @@ def hold(path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"hammer": hammer, "full": full, "fork": fork, "hold": hold}[sys.argv[1]](sys.argv[2])
+    tasks = {"hammer": hammer, "full": full, "fork": fork, "probe": probe, "hold": hold}
+    tasks[sys.argv[1]](sys.argv[2])

@@ -169,13 +169,13 @@ def test_one_probe_at_a_time(make: Make) -> None:
     backend = make()
     engine = backend._engine
     assert engine is not None
-    with engine._probing, pytest.raises(BackendBusy):
+    with engine._probe._lock, pytest.raises(BackendBusy):
         backend.probe(Lane.READ, 0.01)
     backend.probe(Lane.READ, 1.0)
     assert engine.writer.close(20.0)
     with pytest.raises(BackendFailed, match="the writer has ended"):
         backend.probe(Lane.WRITE, 2.0)
-    engine._probe.cursor.close()
+    engine._probe_cursor.close()
     with pytest.raises(BackendFailed, match="closed"):
         backend.probe(Lane.READ, 2.0)
 

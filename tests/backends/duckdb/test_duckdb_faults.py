@@ -71,6 +71,20 @@ def test_a_full_disk_is_a_failure_and_nothing_acknowledged_is_lost(duckdb_path: 
 
 
 @pytest.mark.process
+def test_a_write_probe_meets_a_full_disk_and_leaves_nothing_behind(duckdb_path: Path) -> None:
+    with child("probe", duckdb_path) as (process, lines):
+        room, no_room, no_commit, again, left = map(json.loads, lines)
+        assert process.wait(20) == 0
+    assert room == again == {"read": "works", "write": "works"}
+    assert no_room["read"] == no_commit["read"] == "works"
+    assert "BackendFailed the probe could not write" in no_room["write"]
+    assert "BackendFailed" in no_commit["write"]
+    assert "Failed to commit" in no_commit["write"]
+    name = duckdb_path.name
+    assert left == [[["items"]], [name, f"{name}.owner", f"{name}.wal"]]
+
+
+@pytest.mark.process
 def test_a_second_process_is_told_who_has_the_file(make: Make, duckdb_path: Path) -> None:
     with child("hold", duckdb_path) as (process, lines):
         assert lines.readline() == "open\n"

@@ -28,6 +28,7 @@ class Recording:
         self.releases: list[tuple[Lane, float, Outcome]] = []
         self.queries: list[tuple[Lane, float, Outcome]] = []
         self.failures: list[tuple[Lane, str]] = []
+        self.disconnects: list[Lane] = []
         self.locks: list[tuple[Lane, int, float, float]] = []
 
     def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
@@ -41,6 +42,9 @@ class Recording:
 
     def failed(self, lane: Lane, kind: str) -> None:
         self.failures.append((lane, kind))
+
+    def disconnected(self, lane: Lane) -> None:
+        self.disconnects.append(lane)
 
     def batched(self, size: int) -> None:
         raise NotImplementedError(size)

@@ -59,3 +59,10 @@ def test_a_timeout_is_whole_milliseconds_and_never_none_by_rounding(
     seconds: float, text: str
 ) -> None:
     assert milliseconds(seconds) == text
+
+
+def test_what_watches_the_peer_is_set() -> None:
+    config = PostgresConfig(write_url=URL, tcp_keepalive_s=1.2, tcp_user_timeout_s=0.25)
+    found = conninfo_to_dict(config.conninfo(Lane.READ))
+    names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+    assert [str(found[name]) for name in names] == ["2", "2", "3", "250"]

@@ -118,6 +118,8 @@ def test_while_the_server_is_gone_calls_fail_at_once_and_then_work_again(
         faulty.read(lambda s: s.execute("SELECT 1"))
     assert faulty.classify(caught.value) is Outcome.FAILURE
     assert observer.failures[-1][1] == "unreachable"
+    # The breakers hear of it although no request comes through any more.
+    until(lambda: set(observer.disconnects) == set(Lane))
     with pytest.raises(BackendFailed):
         faulty.probe(Lane.WRITE, 1.0)
     fault_server.start()

@@ -138,3 +138,20 @@ def test_sessions_with_a_long_bound_keep_the_configured_timeout(
 ) -> None:
     bounds = Bounds(1.0, 100.0)
     assert backend.read(lambda s: s.execute("SHOW statement_timeout"), bounds) == [("5s",)]
+
+
+def test_the_keepers_pauses_are_drawn(until: Until) -> None:
+    pool, waited = _Breaking(), []
+
+    class Lost(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            return super().wait(0.001)
+
+    draws = iter([0.0, 0.5])
+    keeper = Keeper([pool], Lost(), lambda: next(draws, 0.9))  # type: ignore[list-item]
+    keeper.start()
+    until(lambda: len(waited) >= 5)
+    keeper.stop(5.0)
+    # 0.2 s, then growing pauses up to 0.5 s while the pool can't be looked after.
+    assert waited[:3] == [0.2, 0.4 * 0.75, 0.5 * 0.55]
