@@ -172,6 +172,7 @@ class TracedObserver:
         self.batched = inner.batched
         self.lock_waited = inner.lock_waited
         self.locks_sampled = inner.locks_sampled
+        self.disconnected = inner.disconnected
 
     def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
         """Make the span; called in the thread that has waited."""
