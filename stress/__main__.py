@@ -41,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     )
     overload = commands.add_parser("overload", help="find the capacity and offer 2x and 5x of it")
     overload.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    overload.add_argument(
+        "--far", type=_positive, default=0.0, metavar="MS",
+        help="PostgreSQL so many ms away, with small pools: the database limits, not the cores",
+    )  # fmt: skip
     overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
     outage = commands.add_parser("outage", help="let the database fail under load and come back")
     outage.add_argument("--fault", choices=FAULTS, required=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import isnan
 from typing import TYPE_CHECKING, Final
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Final
 from stress import report
 from stress.arrivals import constant
 from stress.fill import fill
+from stress.proxy import Fault, Proxy
 from stress.report import Report, Verdict
 from stress.result import summarise
 from stress.scenario import place, replay
+from stress.server import ServerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Mapping
 
     from stress.result import Run, Summary
     from stress.scenario import Place
@@ -31,6 +35,9 @@ _STEP: Final = 1.5
 _BISECTIONS: Final = 3
 _RATE_MAX: Final = 5000.0
 _PROBE_S: Final = 5.0
+_FAR_POOLS: Final = {
+    f"GUARD_{name}": "2" for name in ("WORKERS", "READ_POOL_SIZE", "WRITE_POOL_SIZE")
+}
 _BOTH: Final = (("guarded", True), ("unguarded", False))
 
 
@@ -46,6 +53,7 @@ class Findings:
         runs: the overloaded runs by label.
         summaries: the same, summarised.
         interrupted: Ctrl-C came.
+        settings: more of the service's environment.
     """
 
     rate: float = 0.0
@@ -55,38 +63,62 @@ class Findings:
     runs: dict[str, Run] = field(default_factory=dict)
     summaries: dict[str, Summary] = field(default_factory=dict)
     interrupted: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(options: Namespace) -> int:
     """Run the scenario, print and write its report; return 1 where a bar was missed.
 
     Args:
-        options: ``backend``, ``rows``, ``seconds``, ``seed``, ``out``.
+        options: ``backend``, ``rows``, ``far``, ``seconds``, ``seed``, ``out``.
     """
     findings = Findings()
-    with place(options.backend) as where:
+    with place(options.backend) as where, ExitStack() as stack:
         try:
             fill(where.url, options.rows)
+            if options.far:
+                findings.settings = _far(where, options.far / 1000, stack)
             _search_capacity(where, options, findings)
             if findings.capacity:
                 _overload(where, options, findings)
         except KeyboardInterrupt:
             findings.interrupted = True
     told = Report(
-        f"Overload on {options.backend}, {options.rows} warriors, seed {options.seed}",
+        _title(options),
         findings.summaries,
         verdicts(findings),
         {"capacity, users/s": round(findings.rate), **_facts(findings)},
         findings.probes,
     )
     print(told.text())
-    for path in report.write(told, findings.runs, options.out, f"overload-{options.backend}"):
+    name = f"overload-{options.backend}" + ("-far" if options.far else "")
+    for path in report.write(told, findings.runs, options.out, name):
         print(f"written: {path}")
     return 0 if told.met else 1
 
 
+def _title(options: Namespace) -> str:
+    away = f", {options.far:g} ms away" if options.far else ""
+    return f"Overload on {options.backend}{away}, {options.rows} warriors, seed {options.seed}"
+
+
+def _far(where: Place, round_trip_s: float, stack: ExitStack) -> Mapping[str, str]:
+    """Put the database farther away and make the pools small; return the settings for that.
+
+    Raises:
+        ServerError: the database has no server that could be far away.
+    """
+    server = where.postgres
+    if server is None:
+        raise ServerError("only PostgreSQL can be far away")
+    proxy = stack.enter_context(Proxy(server.port, round_trip_s / 2))
+    proxy.set(Fault.DELAY)
+    url = where.url.replace(f":{server.port}/", f":{proxy.port}/")
+    return {"GUARD_DATABASE_URL": url, **_FAR_POOLS}
+
+
 def _search_capacity(where: Place, options: Namespace, findings: Findings) -> None:
-    with where.server("capacity", guarded=True) as server:
+    with where.server("capacity", guarded=True, settings=findings.settings) as server:
         _probe(server.target, _FIRST_RATE, options)
         rate, failed = _FIRST_RATE, 0.0
         while not failed and rate <= _RATE_MAX:
@@ -131,7 +163,10 @@ def _overload(where: Place, options: Namespace, findings: Findings) -> None:
     for factor in FACTORS:
         for label, guarded in _BOTH:
             name = f"{label} {factor}x"
-            with where.server(name.replace(" ", "-"), guarded=guarded) as server:
+            started = where.server(
+                name.replace(" ", "-"), guarded=guarded, settings=findings.settings
+            )
+            with started as server:
                 plan = constant(findings.rate * factor, options.seconds)
                 found = replay(server.target, plan, options.seed + factor)
             findings.runs[name] = found

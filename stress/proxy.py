@@ -1,8 +1,8 @@
 """A TCP proxy on loopback whose connections can be made to fail: a bad network, to order.
 
-``python -m stress.proxy PORT`` prints the port it listens on, forwards to PORT, takes one fault
-a line on its standard input and repeats it once it is in force; the end of the input ends it. A
-process of its own, so that it works in the same way whatever its user is busy with.
+``python -m stress.proxy PORT DELAY`` prints the port it listens on, forwards to PORT, takes one
+fault a line on its standard input and repeats it once it is in force; the end of the input ends
+it. A process of its own, so that it works in the same way whatever its user is busy with.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 DELAY_S: Final = 0.2
-"""How much later every piece arrives under ``Fault.DELAY``, seconds."""
+"""How much later every piece arrives under ``Fault.DELAY``, seconds, where nothing else is said."""
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _CHUNK_BYTES: Final = 65536
@@ -41,7 +41,7 @@ class Fault(StrEnum):
     RESET = "reset"
     """Every connection is reset, new ones too."""
     DELAY = "delay"
-    """Every piece arrives ``DELAY_S`` later."""
+    """Every piece arrives later."""
 
 
 class Proxy:
@@ -49,13 +49,15 @@ class Proxy:
 
     Args:
         port: the TCP port on 127.0.0.1 to which it forwards.
+        delay_s: how much later every piece arrives under ``Fault.DELAY``, seconds.
 
     Attributes:
         port: where it listens, on 127.0.0.1.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay_s: float = DELAY_S) -> None:
         self._upstream = port
+        self._delay_s = delay_s
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -66,7 +68,7 @@ class Proxy:
             OSError: it ended at once.
         """
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "stress.proxy", str(self._upstream)],
+            [sys.executable, "-m", "stress.proxy", str(self._upstream), str(self._delay_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -115,8 +117,9 @@ class _Link:
 
 
 class _Forwarder:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay_s: float) -> None:
         self._upstream = port
+        self._delay_s = delay_s
         self._fault = Fault.NONE
         self._open: set[StreamWriter] = set()
 
@@ -168,7 +171,7 @@ class _Forwarder:
             if link.torn:
                 continue
             if self._fault is Fault.DELAY:
-                await asyncio.sleep(DELAY_S)
+                await asyncio.sleep(self._delay_s)
             writer.write(piece)
             await writer.drain()
         link.torn = link.torn or self._fault is Fault.SWALLOW
@@ -184,8 +187,8 @@ def _reset(writer: StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def _run(port: int) -> None:
-    forwarder = _Forwarder(port)
+async def _run(port: int, delay_s: float) -> None:
+    forwarder = _Forwarder(port, delay_s)
     server = await asyncio.start_server(forwarder.serve, HOST, 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     lines = asyncio.StreamReader()
@@ -199,4 +202,4 @@ async def _run(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(int(sys.argv[1])))
+    asyncio.run(_run(int(sys.argv[1]), float(sys.argv[2])))
