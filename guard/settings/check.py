@@ -156,7 +156,9 @@ def _server(
     report.lines.append((label, text))
     problem = sizing.connections_problem(sizes, limits, with_reads=not apart)
     if problem:
-        report.problems.append(f"{label}: {problem}")
+        # As at the start: room for one generation of workers is enough to serve.
+        serves = wanted <= limits.usable
+        (report.warnings if serves else report.problems).append(f"{label}: {problem}")
 
 
 def _odd_times(report: Report, settings: Settings) -> None:

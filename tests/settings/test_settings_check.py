@@ -50,13 +50,20 @@ def test_the_figures_are_told() -> None:
 
 
 def test_a_server_with_too_few_connections_is_a_problem() -> None:
-    (problem,) = run(URL, ServerLimits(30, 3)).problems
+    (problem,) = run(URL, ServerLimits(22, 3)).problems
     assert problem.startswith("server: 2 workers x")
-    assert "PostgreSQL allows 27" in problem
+    assert "PostgreSQL allows 19" in problem
+
+
+def test_too_few_for_a_reload_is_a_warning_as_it_is_at_the_start() -> None:
+    report = run(URL, ServerLimits(30, 3))
+    (warning,) = report.warnings
+    assert "PostgreSQL allows 27" in warning
+    assert not report.problems
 
 
 def test_each_server_is_asked_for_its_own_pools() -> None:
-    report = run({**URL, **READ}, ServerLimits(24, 0), ServerLimits(23, 0))
+    report = run({**URL, **READ}, ServerLimits(24, 0), ServerLimits(11, 0))
     assert "12 wanted" in report.lines[-2][1]
     assert "12 wanted" in report.lines[-1][1]
     (problem,) = report.problems
