@@ -86,8 +86,9 @@ class AppointmentBook:
             outage: whether the lane's database is away.
         """
         now_s, page = self._now_s(), self._pages[lane]
-        away_s = page.away_s(now_s) if outage else None
-        first_s, last_s = appointments.window(not_before_s, self._low_s, self._high_s, away_s)
+        first_s, last_s = appointments.window(
+            not_before_s, self._low_s, self._high_s, outage=outage
+        )
         now = int(now_s)
         quarter = int((now_s - now) * QUARTERS)
         return page.promise(now + first_s, now + last_s, quarter, self._draw()) - now
@@ -125,16 +126,7 @@ class _Page:
         self._spare = 0
         # For each quarter: seconds from the first up to, not including, the other are full.
         self._full = [(0, 0)] * QUARTERS
-        self._away_since_s: float | None = None
         self.pace = Pace(best_per_s=best_per_s)
-
-    def away_s(self, now_s: float) -> float:
-        """Return how long ago this worker first refused since anything was last served."""
-        # Threads that race for the first refusal set times that are next to equal.
-        since_s = self._away_since_s
-        if since_s is None:
-            self._away_since_s = since_s = now_s
-        return now_s - since_s
 
     def promise(self, first: int, last: int, quarter: int, draw: float) -> int:
         """Promise one of the seconds to a client and return it."""
@@ -163,8 +155,6 @@ class _Page:
             (now - before) / len(passed) for now, before in zip(decided, self._decided, strict=True)
         )
         self._decided = decided
-        if served:
-            self._away_since_s = None
         # While the database is away there are no slots to tell of.
         self._bound_per_s = bound_per_s or self._bound_per_s
         due = kept = 0.0

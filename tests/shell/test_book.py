@@ -62,16 +62,11 @@ def test_the_workers_fill_the_seconds_together():
     assert Counter(world.told(8)) == {1: 6, 2: 2}
 
 
-def test_an_outage_asks_for_patience_only_after_its_first_seconds():
+def test_an_outage_asks_for_patience():
     world = World()
     for _ in range(5):
         world.second(admitted=50)
-    assert set(world.told(5, outage=True)) == {4}
-    for _ in range(4):
-        world.second(refused=50)
     assert set(world.told(5, outage=True)) == {30}
-    world.second(admitted=10)
-    assert set(world.told(5, outage=True)) == {4}
 
 
 def test_without_spare_capacity_the_clients_are_spread():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -31,9 +32,10 @@ def test_the_others_do_not(runs):
     assert remaining.met_served_ratio < 0.5
 
 
-def test_the_counters_tell_the_truth_about_kept_promises(runs):
-    found = figures(runs[BOOK])
-    assert 0.3 < found.kept_ratio < 1
+def test_the_counters_tell_the_truth_about_kept_promises():
+    # Longer than half the horizon, so that many are broken.
+    found = figures(simulate(replace(SHORT, outage_s=25.0, length_s=80.0), BOOK, 1))
+    assert 0.3 < found.kept_ratio < 0.95
     assert found.told_ratio == pytest.approx(found.kept_ratio, abs=0.03)
 
 
