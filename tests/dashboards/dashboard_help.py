@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "dashboards" / "prometheus"
-PLANNED = {"guard_retry_promises_due_total", "guard_retry_promises_kept_total"}
-"""Metrics whose names are agreed and that the table may not have yet."""
 OF_PROMETHEUS = {"up", "scrape_duration_seconds"}
 METRICS = {metric.name: metric for metric in EXPORTED}
 

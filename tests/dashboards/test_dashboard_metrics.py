@@ -9,7 +9,6 @@ import yaml
 from dashboard_help import (
     METRICS,
     OF_PROMETHEUS,
-    PLANNED,
     ROOT,
     RULES,
     grouping,
@@ -43,7 +42,7 @@ def by_name(texts: list[str]) -> list:
 def test_every_series_exists_with_the_labels_that_are_asked_for(expr):
     kept = grouping(expr) - FREE_LABELS
     for one in selectors(expr):
-        if one.name in RECORDED | OF_PROMETHEUS | PLANNED:
+        if one.name in RECORDED | OF_PROMETHEUS:
             continue
         metric = one.metric
         assert metric is not None, f"there is no metric {one.name}"
@@ -55,11 +54,10 @@ def test_every_series_exists_with_the_labels_that_are_asked_for(expr):
             if label == "le":
                 assert float(value) in metric.buckets, f"{one.name} has no bucket {value}"
     named = {label for one in selectors(expr) if one.metric for label in one.metric.labels}
-    planned = {"lane"} if any(one.name in PLANNED for one in selectors(expr)) else set()
     recorded = (
         {"lane", "queue", "pool"} if any(o.name in RECORDED for o in selectors(expr)) else set()
     )
-    assert kept <= named | planned | recorded, "an aggregation keeps a label that nothing has"
+    assert kept <= named | recorded, "an aggregation keeps a label that nothing has"
 
 
 @pytest.mark.parametrize("expr", by_name(ON_DASHBOARD + IN_RULES))

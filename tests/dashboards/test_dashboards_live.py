@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
-from dashboard_help import METRICS, PLANNED, rules, selectors
+from dashboard_help import METRICS, rules
 from dashboards_world import RATE_INTERVAL, World, world
 from programs import program
 
@@ -29,11 +29,6 @@ QUERIES = [
     for number, query in enumerate(panel.queries)
 ]
 RECORDS = [rule["record"] for rule in rules() if "record" in rule]
-OF_PLANNED = {
-    rule["record"]
-    for rule in rules()
-    if "record" in rule and {one.name for one in selectors(rule["expr"])} & PLANNED
-}
 # What the faults must have brought each panel to.
 REACHED = {
     "Busiest pool": 1.0,
@@ -68,16 +63,9 @@ def seen(tmp_path_factory, start_postgres) -> Iterator[World]:
         yield made
 
 
-def is_planned(expr: str) -> bool:
-    return bool({one.name for one in selectors(expr)} & (PLANNED - METRICS.keys()))
-
-
 @pytest.mark.parametrize("expr", QUERIES)
 def test_every_panel_has_data(seen, expr):
-    if is_planned(expr):
-        assert seen.values(expr) == []
-    else:
-        assert seen.values(expr), "no data, or nothing but NaN"
+    assert seen.values(expr), "no data, or nothing but NaN"
 
 
 @pytest.mark.parametrize(("title", "least"), REACHED.items())
@@ -97,10 +85,7 @@ def test_refusals_and_failures_are_bad_answers(seen):
 
 @pytest.mark.parametrize("record", dict.fromkeys(RECORDS))
 def test_every_recording_rule_has_data(seen, record):
-    if record in OF_PLANNED and PLANNED - METRICS.keys():
-        assert seen.values(record) == []
-    else:
-        assert seen.values(record)
+    assert seen.values(record)
 
 
 def test_no_rule_has_an_error(seen):
