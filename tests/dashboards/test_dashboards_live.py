@@ -51,7 +51,6 @@ FIRED = (
     "GuardOnlyWatching",
     "GuardLockWait",
     "GuardBreakerOpen",
-    "GuardPoolEmpty",
     "GuardScrapeGone",
 )
 
