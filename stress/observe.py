@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +41,8 @@ def run(options: Namespace) -> int:
         with watch as prometheus:
             since_s = prometheus.now_s()
             print(text(server, prometheus, options.seconds), flush=True)
-            _load(server, options)
+            with suppress(KeyboardInterrupt):
+                _load(server, options)
             if options.pictures:
                 _draw(prometheus, since_s, options.pictures)
     return 0
