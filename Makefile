@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 APP := service:create_app()
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres stress test check format docs lock clean
+.PHONY: help run run-postgres stress observe test check format docs lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ stress: $(STAMP) ## Replay the incident against both databases.
 	$(BIN)/python -m stress incident --backend duckdb --out stress-results
 	$(BIN)/python -m stress incident --backend postgres --out stress-results
 
+observe: $(STAMP) ## Watch the service under the incident's load in Prometheus (needs the system's).
+	@$(BIN)/python -m stress observe
+
 test: $(STAMP) ## Run every test with coverage.
 	$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-report=
@@ -46,13 +49,15 @@ check: $(STAMP) ## Lint, types, import rules, drift of generated files.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m guard docs --check
+	$(BIN)/python -m dashboards --check
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Write the generated parts of the docs.
+docs: $(STAMP) ## Write the generated parts of the docs, and the dashboards.
 	$(BIN)/python -m guard docs
+	$(BIN)/python -m dashboards
 
 lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \

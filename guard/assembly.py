@@ -105,6 +105,8 @@ class Assembly:
 
     def start(self, prepare: Callable[[Session], None] | None = None) -> None:
         """Open the database in the background and start to watch."""
+        kind = kind_of(self.settings.database_url) or "none"
+        self._recorder.set(metrics.BACKEND_INFO, (kind,), 1.0)
         for lane in Lane:
             limits = self.controller.rules.lanes[lane]
             self._recorder.set(metrics.LIMIT, (lane.value,), limits.permits_max)

@@ -215,6 +215,12 @@ WOULD_SHED_DURATION = _histogram(
 )  # fmt: skip
 WORKERS = _gauge("guard_workers", "Worker processes that measure into the board.")
 WORKER_RECYCLES = _counter("guard_worker_recycles_total", "Workers that have ended.")
+BACKEND_INFO = _gauge(
+    "guard_backend_info",
+    "Always 1; the label names the database: duckdb, postgres, or none.",
+    Merge.MAX,
+    backend=(),
+)
 WORKER_READY = _gauge("guard_workers_ready", "Workers that are open for requests.")
 
 ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))

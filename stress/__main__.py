@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from guard.errors import GuardError
 from service.postgres_binaries import NoPostgres
 from stress.disturbance import FAULTS
+from stress.prometheus import NoPrometheus
 from stress.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - has no other name
 
 _SCENARIOS = {
     "incident": "stress.incident",
@@ -26,6 +29,7 @@ _SCENARIOS = {
     "stampede": "stress.stampede",
     "outage": "stress.outage",
     "chaos": "stress.chaos",
+    "observe": "stress.observe",
 }
 _INTERRUPTED = 130
 
@@ -59,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     chaos.add_argument("--minutes", type=_positive, default=20.0)
     chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
     chaos.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
+    _add_observe(commands)
     for command in (incident, overload, outage, chaos):
         command.add_argument("--backend", choices=("duckdb", "postgres"), required=True)
         command.add_argument("--seed", type=int, default=1)
@@ -84,6 +89,15 @@ def parser() -> argparse.ArgumentParser:
     for command in (commit, overhead, compare, cost, stampede):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
+
+
+def _add_observe(commands: _Commands) -> None:
+    observe = commands.add_parser("observe", help="the incident's load under Prometheus' eyes")
+    observe.add_argument("--backend", choices=("duckdb", "postgres"), default="duckdb")
+    observe.add_argument("--seconds", type=_positive, default=600.0, help="ends by itself then")
+    observe.add_argument("--port", type=_count, default=9090, help="Prometheus' own, if it is free")
+    observe.add_argument("--seed", type=int, default=1)
+    observe.add_argument("--pictures", type=Path, help="draw the dashboard's rows to this folder")
 
 
 def _positive(text: str) -> float:
@@ -113,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"stress: {error.name} is missing: pip install 'wsgi-guard[stress]'", file=sys.stderr)
         return 2
-    except (ServerError, GuardError, NoPostgres, OSError) as error:
+    except (ServerError, GuardError, NoPostgres, NoPrometheus, OSError) as error:
         print(f"stress: {error}", file=sys.stderr)
         return 2
     return status

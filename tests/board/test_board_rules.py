@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from guard.board.layout import RowMemory
 
 OTHER_RESPONSES = (OTHER, OTHER, OTHER)
-SMALL = Shape(len(STATIC) + 6, STATIC_CELLS + 80)
+SMALL = Shape(len(STATIC) + 7, STATIC_CELLS + 80)
 
 
 def small_board() -> Board:

@@ -1,0 +1,121 @@
+"""Is the database sick?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.model import Look, Panel, Query, Section, answer, quantiles, rising
+
+DATABASE: Final = Section(
+    "Is the database sick?",
+    (
+        answer(
+            "Breakers not closed",
+            "Breakers of workers that are open or half-open now. While one is, the lane answers "
+            "breaker_open and only a probe reaches the database.",
+            'sum(guard_breaker_state{HERE, state!="closed"})',
+            unit="short",
+            steps=rising(1, 2),
+        ),
+        Panel(
+            title="Breakers",
+            help="Workers by the state of their breaker, without the closed ones.",
+            unit="short",
+            queries=(
+                Query(
+                    'sum by (breaker, state) (guard_breaker_state{HERE, state!="closed"})',
+                    "{{breaker}} {{state}}",
+                ),
+            ),
+            look=Look.STACKED,
+            width=10,
+        ),
+        Panel(
+            title="Errors by kind",
+            help="unreachable, resources, internal and read_only are the database's; timeout is a "
+            "statement over GUARD_STATEMENT_TIMEOUT; constraint and statement are the caller's.",
+            unit="cps",
+            queries=(
+                Query(
+                    "sum by (kind) (rate(guard_db_errors_total{HERE}[$__rate_interval]))",
+                    "{{kind}}",
+                ),
+            ),
+            look=Look.STACKED,
+            width=10,
+        ),
+        Panel(
+            title="Failures that the breakers count",
+            help="Share of failures among the outcomes. Over GUARD_BREAKER_FAILURE_RATIO within "
+            "GUARD_BREAKER_WINDOW the breaker opens.",
+            unit="percentunit",
+            queries=(
+                Query(
+                    "sum by (breaker) (rate(guard_breaker_calls_total"
+                    '{HERE, outcome="failure"}[$__rate_interval]))'
+                    " / sum by (breaker) (rate(guard_breaker_calls_total{HERE}[$__rate_interval]))",
+                    "{{breaker}}",
+                ),
+            ),
+            top=1.0,
+        ),
+        Panel(
+            title="Changes of the breakers' state",
+            help="Each change to a state. Open again and again: the database comes and goes, or "
+            "the window is too short for the traffic (GUARD_BREAKER_MIN_CALLS).",
+            unit="short",
+            queries=(
+                Query(
+                    "sum by (breaker, to) (increase(guard_breaker_transitions_total{HERE}"
+                    "[$__rate_interval]))",
+                    "{{breaker}} to {{to}}",
+                ),
+            ),
+            look=Look.STACKED,
+        ),
+        Panel(
+            title="Statements",
+            help="Duration of a statement. If this grows with a steady load, the database is "
+            "slower: look at its plans, its disk, its locks.",
+            unit="s",
+            queries=quantiles("guard_db_query_duration_seconds", by="pool"),
+        ),
+        Panel(
+            title="Time for which a connection is held",
+            help="The admission multiplies this by the queue to predict the wait. Much longer than "
+            "the statements: the application works while it holds a connection.",
+            unit="s",
+            queries=quantiles("guard_pool_use_seconds", by="pool"),
+        ),
+        Panel(
+            title="Lock waits now",
+            help="Connections that wait for a lock, and the age of the oldest wait in seconds "
+            "(PostgreSQL). A convoy sheds writes; find who blocks with pg_blocking_pids().",
+            unit="short",
+            queries=(
+                Query("sum by (pool) (guard_db_lock_waiters{HERE})", "{{pool}} waiters"),
+                Query(
+                    "max by (pool) (guard_db_lock_wait_oldest_seconds{HERE})", "{{pool}} oldest, s"
+                ),
+            ),
+        ),
+        Panel(
+            title="Waiting for locks, on average",
+            help="PostgreSQL: seconds waited per second, so the mean number of waiters.",
+            unit="short",
+            queries=(
+                Query(
+                    "sum by (pool) (rate(guard_db_lock_waited_seconds_total{HERE}"
+                    "[$__rate_interval]))",
+                    "{{pool}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Wait for DuckDB's writer",
+            help="The lock wait of DuckDB, which has one writer.",
+            unit="s",
+            queries=quantiles("guard_db_lock_wait_seconds", matchers='pool="write"'),
+        ),
+    ),
+)

@@ -1,0 +1,97 @@
+"""What is shed, and why?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dashboards.model import Look, Panel, Query, Section, answer, quantiles, rising
+
+_DECISIONS: Final = "rate(guard_admission_decisions_total{HERE%s}[$__rate_interval])"
+_SHED: Final = _DECISIONS % ', decision="shed"'
+_REASONS: Final = _DECISIONS % ', decision="shed", reason!~"ok|exempt"'
+_WOULD_SHED: Final = _DECISIONS % ', decision="would_shed"'
+_ALL: Final = _DECISIONS % ""
+
+SHEDDING: Final = Section(
+    "What is shed, and why?",
+    (
+        answer(
+            "Shed",
+            "Share of all requests that the guard refuses now. The panels beside it tell the "
+            "reason, and the reason tells the remedy.",
+            f"sum({_SHED}) / sum({_ALL})",
+            unit="percentunit",
+            steps=rising(0.001, 0.05),
+        ),
+        Panel(
+            title="Refusals by reason",
+            help="pool_saturated: more connections if the database has room, else cheaper queries. "
+            "queue_delay: the process is out of CPU, more workers. threads_exhausted: slow "
+            "clients. breaker_open: the database fails. deadline: the answer would be late.",
+            unit="reqps",
+            queries=(Query(f"sum by (reason) ({_REASONS})", "{{reason}}"),),
+            look=Look.STACKED,
+            width=10,
+        ),
+        Panel(
+            title="Requests by decision",
+            help="Every request once: admitted, shed, would_shed (shadow mode), or bypassed "
+            "(exempt, or it needs no database).",
+            unit="reqps",
+            queries=(Query(f"sum by (decision) ({_ALL})", "{{decision}}"),),
+            look=Look.STACKED,
+            width=10,
+        ),
+        Panel(
+            title="Share that is shed, by lane",
+            help="One lane alone: its pool, its queries or, for writes, a lock is the cause. Both "
+            "at once: CPU, threads or the database as a whole.",
+            unit="percentunit",
+            queries=(Query(f"sum by (lane) ({_SHED}) / sum by (lane) ({_ALL})", "{{lane}}"),),
+            top=1.0,
+        ),
+        Panel(
+            title="Retry-After",
+            help="When refused clients are asked to come back. At GUARD_RETRY_AFTER_MAX the spare "
+            "capacity is promised for as long as can be: they will meet at the end of it.",
+            unit="s",
+            queries=quantiles("guard_retry_after_seconds"),
+        ),
+        Panel(
+            title="Promises kept",
+            help="Of the Retry-After appointments whose second has passed, the share that was "
+            "served. Low: more comes back than was promised room, or the capacity fell.",
+            unit="percentunit",
+            queries=(
+                Query(
+                    "sum by (lane) (rate(guard_retry_promises_kept_total{HERE}[$__rate_interval]))"
+                    " / sum by (lane) "
+                    "(rate(guard_retry_promises_due_total{HERE}[$__rate_interval]))",
+                    "{{lane}}",
+                ),
+            ),
+            top=1.0,
+        ),
+        Panel(
+            title="Time that a refusal takes",
+            help="Inside the guard. It should stay near a millisecond: a slow refusal is one that "
+            "holds a thread.",
+            unit="s",
+            queries=quantiles("guard_shed_duration_seconds"),
+        ),
+        Panel(
+            title="Shadow mode: would be shed",
+            help="What GUARD_MODE=shadow admits although the rules refuse it.",
+            unit="reqps",
+            queries=(Query(f"sum by (lane) ({_WOULD_SHED})", "{{lane}}"),),
+            look=Look.STACKED,
+        ),
+        Panel(
+            title="Shadow mode: how long these took",
+            help="Duration of the requests that would have been shed. Long ones are those that "
+            "enforce would have saved from waiting.",
+            unit="s",
+            queries=quantiles("guard_would_shed_duration_seconds"),
+        ),
+    ),
+)
