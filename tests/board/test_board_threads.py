@@ -120,7 +120,9 @@ def test_a_reader_looks_again_after_a_retirement(monkeypatch: pytest.MonkeyPatch
 
 def test_without_the_sequence_number_it_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BoardHead, "sequence", property(lambda _: 0, lambda _, __: None))
-    assert read_while_retiring(1) > {float(ROWS * len(COUNTED))}
+    whole = {float(ROWS * len(COUNTED))}
+    # One schedule may miss it on a busy machine.
+    assert any(read_while_retiring(seed) > whole for seed in range(10))
     assert read_around_a_retirement(monkeypatch) == 1.0
 
 

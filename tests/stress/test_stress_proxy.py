@@ -124,8 +124,8 @@ def test_a_delay_delays(proxy: Proxy, connect: Connect) -> None:
 def test_with_nobody_behind_it_connections_are_reset() -> None:
     with (
         Proxy(free_port()) as proxy,
-        socket.create_connection(("127.0.0.1", proxy.port), timeout=10.0) as connection,
         pytest.raises(ConnectionError),
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=10.0) as connection,
     ):
         says(connection)
 
