@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from guard import metrics
 from guard.backends.base import Bounds
 from guard.board import Board, WorkerRow
 from guard.book import AppointmentBook
-from guard.breaker import LaneBreaker
 from guard.clock import MonotonicClock, wall_s
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
-from guard.core.breaker import BreakerRules
 from guard.core.sizing import DatabaseKind
 from guard.core.vocabulary import BreakerPhase, Lane, Reason, RetryPolicy
 from guard.correlation import correlate_by, new_id
@@ -23,6 +21,7 @@ from guard.meter import PoolMeter
 from guard.parts import parts
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
+from guard.sharing import exchange, lane_breakers
 from guard.socket_age import socket_age_s
 from guard.watcher import Watcher
 from guard.watches.exemplars import Exemplars
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _OK = Reason.OK
+_SERVING: Final = frozenset({BreakerPhase.CLOSED, BreakerPhase.RECOVERING})
 
 
 class Assembly:
@@ -73,10 +73,8 @@ class Assembly:
         self._draining = False
         self._closing = False
         self._refusals = RefusalLog(clock)
-        self.breakers = {
-            lane: LaneBreaker(lane, _breaker_rules(settings), clock, _draw, recorder)
-            for lane in Lane
-        }
+        host = recorder.breakers if isinstance(recorder, WorkerRow) else None
+        self.breakers = lane_breakers(settings, host, clock, _draw, recorder)
         self.controller = Controller(
             _rules(settings),
             _slots(settings, backend),
@@ -93,6 +91,9 @@ class Assembly:
             single_writer=self._single_writer,
         )  # fmt: skip
         self._exemplars = Exemplars(wall_s, getattr(recorder, "note", None))
+        if settings.breaker_slow_s > 0:
+            meter.breakers = self.breakers
+        self._exchange = exchange(settings, host, self.breakers, recorder) if backend else None
         self._watcher = Watcher(
             self.controller, backend, recorder, self.breakers,
             ready=lambda: self.ready, probe_timeout_s=settings.probe_timeout_s,
@@ -119,6 +120,8 @@ class Assembly:
         if self._backend is not None:
             self._backend.open(prepare)
         self._watcher.start()
+        if self._exchange is not None:
+            self._exchange.start()
 
     @property
     def database(self) -> Database:
@@ -160,7 +163,7 @@ class Assembly:
         if self._backend is not None and not self._backend.ready:
             return f"the database is not open: {self._backend.opening_error or 'opening'}"
         for lane, breaker in self.breakers.items():
-            if breaker.phase is not BreakerPhase.CLOSED:
+            if breaker.phase not in _SERVING:
                 return f"the {lane} lane's breaker is {breaker.phase}"
         return ""
 
@@ -191,6 +194,8 @@ class Assembly:
         self._draining = True
         self._closing = True
         self._watcher.stop()
+        if self._exchange is not None:
+            self._exchange.stop()
         if self._backend is not None:
             self._backend.close(timeout_s)
 
@@ -272,17 +277,6 @@ def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: 
         bounds=bounds,
     )
     return PostgresBackend(config, observer, clock)
-
-
-def _breaker_rules(settings: Settings) -> BreakerRules:
-    return BreakerRules(
-        mode=settings.breaker_mode,
-        failure_ratio=settings.breaker_failure_ratio,
-        min_calls=settings.breaker_min_calls,
-        window_s=settings.breaker_window_s,
-        open_s=settings.breaker_open_s,
-        open_max_s=settings.breaker_open_max_s,
-    )
 
 
 def _rules(settings: Settings) -> Rules:

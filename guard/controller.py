@@ -141,8 +141,11 @@ class Controller:
             return ADMITTED
         state = self._lanes[lane]
         slots = state.slots()
+        admits = state.breaker is None or state.breaker.admits()
+        if now_s is None:
+            now_s = self.clock.now_s()
         with state.lock:
-            return self._decide(state, scope, slots, self.clock.now_s() if now_s is None else now_s)
+            return self._decide(state, scope, slots, now_s, breaker_admits=admits)
 
     def admit(
         self, scope: RequestScope, lane: Lane, now_s: float | None = None, *, forced: bool = False
@@ -157,20 +160,28 @@ class Controller:
         if now_s is None:
             now_s = self.clock.now_s()
         slots = state.slots()
+        admits = state.breaker is None or forced or state.breaker.admits_one()
         with state.lock:
             decision = ADMITTED
             if not forced and self.mode is not _OFF:
-                decision = self._decide(state, scope, slots, now_s)
+                decision = self._decide(state, scope, slots, now_s, breaker_admits=admits)
                 if decision.reason is not _SERVES and self.mode is _ENFORCE:
                     return decision, None
             state.in_flight += 1
             state.unfinished += 1
         return decision, Permit(state)
 
-    def _decide(self, state: LaneState, scope: RequestScope, slots: int, now_s: float) -> Decision:
+    def _decide(
+        self,
+        state: LaneState,
+        scope: RequestScope,
+        slots: int,
+        now_s: float,
+        *,
+        breaker_admits: bool,
+    ) -> Decision:
         # The lane's lock is held; nothing in here takes another one.
         serving = self.serving()
-        breaker_admits = state.breaker is None or state.breaker.admits()
         if (
             serving is _SERVES
             and breaker_admits

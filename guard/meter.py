@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from guard import metrics
 from guard.core.vocabulary import Outcome, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from guard.controller import Controller
     from guard.core.vocabulary import Lane
     from guard.events import Recorder
+
+
+class HoldListener(Protocol):
+    """Hears for how long connections are held; a breaker is one."""
+
+    def held(self, held_s: float) -> None:
+        """A connection was held for ``held_s`` seconds."""
+        ...
 
 
 class PoolMeter:
     """The PoolObserver of a guarded worker. Thread-safe; holds no lock of its own.
 
     The backend is made before the controller, which asks it for its slots; ``controller`` is
-    set once both exist.
+    set once both exist. ``breakers`` is set where they look at durations.
 
     Args:
         recorder: takes the measurements.
@@ -25,6 +35,7 @@ class PoolMeter:
 
     def __init__(self, recorder: Recorder) -> None:
         self.controller: Controller | None = None
+        self.breakers: Mapping[Lane, HoldListener] = {}
         self._record = recorder
 
     def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
@@ -39,6 +50,8 @@ class PoolMeter:
         self._record.observe(metrics.POOL_USE, (lane.value, outcome.value), held_s)
         if self.controller is not None:
             self.controller.held(lane, held_s)
+        if self.breakers:
+            self.breakers[lane].held(held_s)
 
     def queried(self, lane: Lane, took_s: float, outcome: Outcome) -> None:
         """Count one statement."""

@@ -40,6 +40,7 @@ QUEUES = ("kernel", "executor", "admission", "writer")
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PHASES = tuple(phase.value for phase in BreakerPhase)
+PROBE_OUTCOMES = ("ok", "failure")
 
 
 class Kind(StrEnum):
@@ -175,14 +176,35 @@ LOCK_WAIT_OLDEST = _gauge(
     "guard_db_lock_wait_oldest_seconds", "Age of the oldest lock wait.", Merge.MAX, pool=LANES
 )
 BREAKER_STATE = _gauge(
-    "guard_breaker_state", "Workers whose breaker is in the state.", breaker=LANES, state=PHASES
-)
+    "guard_breaker_state", "1 for the state in which the host's breaker is, else 0.", Merge.MAX,
+    breaker=LANES, state=PHASES,
+)  # fmt: skip
 BREAKER_TRANSITIONS = _counter(
-    "guard_breaker_transitions_total", "Changes of a breaker's state.",
+    "guard_breaker_transitions_total",
+    "Changes of a breaker's state, each counted once for the host.",
     **{"breaker": LANES, "from": PHASES, "to": PHASES},
 )  # fmt: skip
 BREAKER_CALLS = _counter(
     "guard_breaker_calls_total", "Outcomes seen by a breaker.", breaker=LANES, outcome=OUTCOMES
+)
+BREAKER_PROBES = _counter(
+    "guard_breaker_probes_total", "Probes by how they ended.", breaker=LANES, outcome=PROBE_OUTCOMES
+)
+BREAKER_OPENED = _gauge(
+    "guard_breaker_opened_timestamp_seconds",
+    "When the breaker last opened, seconds since 1970; 0 before it ever did.", Merge.MAX,
+    breaker=LANES,
+)  # fmt: skip
+BREAKER_SHARE = _gauge(
+    "guard_breaker_admitted_ratio",
+    "Share of the requests that the breaker lets through, 0 to 1.", Merge.MAX, breaker=LANES,
+)  # fmt: skip
+BREAKER_STORE_UP = _gauge(
+    "guard_breaker_shared_store_up",
+    "1 while this host exchanges its breakers' state with others over Redis, else 0.", Merge.MAX,
+)  # fmt: skip
+BREAKER_STORE_ERRORS = _counter(
+    "guard_breaker_shared_store_errors_total", "Exchanges with Redis that failed."
 )
 HTTP_DURATION = _histogram(
     "guard_http_request_duration_seconds",

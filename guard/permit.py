@@ -23,7 +23,11 @@ class BreakerGate(Protocol):
         ...
 
     def admits(self) -> bool:
-        """Whether requests may use the database."""
+        """Whether any request may use the database: the early question."""
+        ...
+
+    def admits_one(self) -> bool:
+        """Whether this one may, asked once per request: while recovering only some of them."""
         ...
 
     def record(self, outcome: Outcome, generation: int) -> None:

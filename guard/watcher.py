@@ -16,20 +16,55 @@ from guard.core.vocabulary import Lane
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from guard.backends.base import Backend
+    from guard.backends.base import Backend, PoolSignals
     from guard.controller import Controller
     from guard.events import Recorder
 
 PERIOD_S = 0.2
+STUCK_S = 1.0
+"""A lane whose connections are all held for so long, none given back, asks for a probe."""
 log = logging.getLogger("guard.watcher")
 
 
 class Probed(Protocol):
     """A breaker that asks for its probe."""
 
+    def look(self) -> None:
+        """See what other workers have changed."""
+        ...
+
     def run_probe_if_due(self, probe: Callable[[], None]) -> bool:
         """Run the probe where one is due; return whether it ran."""
         ...
+
+    def check(self, probe: Callable[[], None]) -> None:
+        """Run the probe because the lane has no connection, or none that comes back."""
+        ...
+
+
+class Progress:
+    """Tells whether a lane's connections come back. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._hold_s = -1.0
+        self._since_s = 0.0
+
+    def stuck(self, pool: PoolSignals, hold_s: float, now_s: float) -> bool:
+        """Return whether all connections were held, and none given back, for ``STUCK_S``.
+
+        It then begins anew, so that a lane of long statements asks for few probes.
+
+        Args:
+            pool: the lane's pool now.
+            hold_s: the moving average of hold times: it moves whenever a connection comes back.
+            now_s: the time.
+        """
+        if pool.in_use < pool.size or hold_s != self._hold_s:
+            self._hold_s, self._since_s = hold_s, now_s
+        stuck = now_s - self._since_s >= STUCK_S
+        if stuck:
+            self._since_s = now_s
+        return stuck
 
 
 class Watcher:
@@ -65,15 +100,14 @@ class Watcher:
         self._single_writer = single_writer
         self._also = also
         self._stop = Event()
+        self._probe_timeout_s = probe_timeout_s
         self._threads = [Thread(target=self._watch, name="guard-watcher", daemon=True)]
-        if backend is not None:
-            self._threads += [
-                Thread(
-                    target=self._probe, args=(lane, breaker, backend, probe_timeout_s),
-                    name=f"guard-probe-{lane}", daemon=True,
-                )
-                for lane, breaker in breakers.items()
-            ]  # fmt: skip
+        self._threads += [
+            Thread(
+                target=self._attend, args=(lane, breaker), name=f"guard-probe-{lane}", daemon=True
+            )
+            for lane, breaker in breakers.items()
+        ]
 
     def start(self) -> None:
         """Publish once, then start the threads."""
@@ -131,9 +165,30 @@ class Watcher:
                 log.exception("the gauges could not be published")
             before_s = now_s
 
-    def _probe(self, lane: Lane, breaker: Probed, backend: Backend, timeout_s: float) -> None:
+    def _attend(self, lane: Lane, breaker: Probed) -> None:
+        progress = Progress()
         while not self._stop.wait(PERIOD_S / 2):
             try:
-                breaker.run_probe_if_due(lambda: backend.probe(lane, timeout_s))
+                self._probe(lane, breaker, progress)
             except Exception:
                 log.exception("the %s lane's probe could not be run", lane)
+
+    def _probe(self, lane: Lane, breaker: Probed, progress: Progress) -> None:
+        backend, timeout_s = self._backend, self._probe_timeout_s
+        if backend is None:
+            breaker.look()
+            return
+
+        def probe() -> None:
+            backend.probe(lane, timeout_s)
+
+        if breaker.run_probe_if_due(probe) or not backend.ready:
+            return
+        pool, hold_s = backend.signals(lane), self._controller.load(lane).hold_s
+        # A database in this process can't freeze apart from it, and a long commit of its one
+        # writer would hold up the probe as well.
+        stuck = not self._single_writer and progress.stuck(
+            pool, hold_s, self._controller.clock.now_s()
+        )
+        if stuck or pool.slots <= 0:
+            breaker.check(probe)

@@ -30,6 +30,7 @@ _SCENARIOS = {
     "outage": "stress.outage",
     "chaos": "stress.chaos",
     "observe": "stress.observe",
+    "board-kills": "stress.board_kills",
 }
 _INTERRUPTED = 130
 
@@ -86,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     stampede.add_argument("--outage", type=_positive, default=30.0, help="its length, seconds")
     stampede.add_argument("--constant", type=_count, default=5, help="the constant header, seconds")
     stampede.add_argument("--seed", type=int, default=1)
+    kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
+    kills.add_argument("--rounds", type=_count, default=1000)
+    kills.add_argument("--seed", type=int, default=1)
     for command in (commit, overhead, compare, cost, stampede):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top

@@ -17,7 +17,7 @@ from guard.book import AppointmentBook
 from guard.breaker import LaneBreaker
 from guard.controller import Controller, Rules
 from guard.core.admission import Limits
-from guard.core.breaker import BreakerRules
+from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import Lane, Outcome, Policy, Reason
 from guard.testing import FakeClock
 from stress.stampede_plan import BOOK, CONSTANT, Run, Try
@@ -101,7 +101,10 @@ class Simulation:
 
     def _worker(self, number: int) -> _Worker:
         row, draw = self._board.claim(number, number + 1), self._random.random
-        breaker = LaneBreaker(_LANE, BreakerRules(), self._clock, draw, row)
+        breaker = LaneBreaker(
+            _LANE, BreakerRules(), self._clock, draw, row,
+            store=row.breakers.stores[_LANE] if row.breakers else None,
+        )  # fmt: skip
         limits = Limits(Policy.PREDICTIVE, 4 * self._slots, 3 * self._slots, 0.2)
         book: AppointmentBook | Told
         if self._policy == BOOK:

@@ -7,12 +7,14 @@ import os
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from guard.board.breakers import BreakerRegion
 from guard.board.layout import BoardHead, Layout, RowMemory
 from guard.board.notes import Notes
 from guard.board.row import WorkerRow
 from guard.board.shared import Shared, decided
 from guard.board.sums import Directory, Totals
 from guard.board.table import NOWHERE, Table
+from guard.breaker.locks import Locks
 from guard.clock import MonotonicClock
 from guard.errors import GuardError
 from guard.metrics import WORKER_READY, WORKER_RECYCLES, WORKERS, Kind
@@ -105,6 +107,8 @@ class Board:
         self._notes = Notes(layout.rows)
         start = layout.promises_at
         self._promises = memory[start : start + layout.promises_bytes]
+        locks = Locks.shared() if shared else Locks()
+        self._breakers = BreakerRegion(memory[layout.breakers_at :], layout.rows, locks)
         self._directories: dict[RowMemory, Directory] = {}
         self._pause = Event()
 
@@ -152,6 +156,7 @@ class Board:
         note = self._notes.note(index)
         row = WorkerRow(memory, self._routes, siblings, note, shared=self._shared)
         note.clear()
+        row.breakers = self._breakers.of_worker(index)
         memory.pid = pid
         memory.heartbeat_s = self._clock.now_s()
         row.set(WORKERS, (), 1.0)
@@ -239,6 +244,8 @@ class Board:
         totals = Totals()
         for memory in (self._retired, *(row for row in self._rows if row.owned)):
             totals.add(self._directory(memory), memory)
+        for metric, labels, value in self._breakers.gauges():
+            totals.put(metric, labels, value)
         return totals
 
     def _decided(self) -> tuple[dict[Lane, Decided], int]:

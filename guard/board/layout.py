@@ -16,6 +16,7 @@ and aligned, so that it is read and written whole. Pages that nobody touches cos
             +--------------------------------------------------------------+
             | promises: for each lane a ring of seconds, and the best      |
             |           rates; words by worker (guard.board.shared)        |
+            | breakers: see guard.board.breakers, guard.breaker.memory     |
             +--------------------------------------------------------------+
 
     row     +--------------------------------------------------------------+
@@ -41,8 +42,9 @@ first use: cells (which are 0), entry, then the number of entries. The checksum 
 whole or absent to a reader in another process, in whatever order a processor shows it the
 writer's stores, and wherever the writer was killed.
 
-What else should be shared one day becomes a region of its own: ``Layout`` adds up the regions
-in order, and nothing but ``Layout`` knows where one begins.
+Each region is of its own: ``Layout`` adds them up in order, and nothing but ``Layout`` knows where
+one begins. The memory has no name, and neither has the file that carries the locks: no other
+user's process can open either.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from guard.board.breakers import region_bytes
 from guard.core.promise_ring import words_for
 from guard.core.vocabulary import Lane
 from guard.metrics import ALL, Kind, Metric
@@ -165,12 +168,17 @@ class Layout:
     @property
     def size_bytes(self) -> int:
         """The board's size."""
-        return self.promises_at + self.promises_bytes
+        return self.breakers_at + region_bytes(self.rows)
 
     @property
     def promises_at(self) -> int:
         """Where the promises begin."""
         return self.row_at(self.rows)
+
+    @property
+    def breakers_at(self) -> int:
+        """Where the breakers begin."""
+        return self.promises_at + self.promises_bytes
 
     @property
     def promises_bytes(self) -> int:

@@ -17,6 +17,7 @@ from guard.metrics import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from guard.board.breakers import WorkerBreakers
     from guard.board.layout import Key, Labels
     from guard.board.notes import Note
     from guard.board.shared import Shared
@@ -52,7 +53,10 @@ class WorkerRow:
     Attributes:
         siblings: as above.
         note: the document beside the row; for one thread.
+        breakers: the host's breakers as this worker uses them; None without a board.
     """
+
+    breakers: WorkerBreakers | None = None
 
     def __init__(
         self,

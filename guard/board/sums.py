@@ -99,6 +99,13 @@ class Totals:
             at = entry.offset
             self._static_max[at] = max(self._static_max.get(at, values[at]), values[at])
 
+    def put(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Say what a gauge with known label sets is, whatever the rows say."""
+        for entry in _STATIC_OF[metric]:
+            if entry.labels == labels:
+                self._static[entry.offset] = value
+                self._static_max[entry.offset] = value
+
     def samples(self) -> list[Sample]:
         """Return a sample for each label set, metrics in the order of the table."""
         found = []

@@ -1,13 +1,15 @@
-"""A lane's circuit breaker: a lock around ``guard.core.breaker``, and its face to pybreaker.
+"""A lane's circuit breaker, one for all workers of a host, and its face to pybreaker.
 
-pybreaker shows the state and never makes the call: its own ``call`` holds a lock while the
-guarded function runs, and its half-open state lets everybody through. So the core decides, and
-``LaneBreaker.view`` is a ``pybreaker.CircuitBreaker`` whose storage reads the core's state.
+The rules are in ``guard.core.breaker``; ``LaneBreaker`` applies them to a state and counts in
+memory that the workers share (``memory``), under locks that a killed worker can't keep
+(``locks``). pybreaker shows the state and never makes the call: its own ``call`` holds a lock
+while the guarded function runs, and its half-open state lets everybody through. So the core
+decides, and ``LaneBreaker.view`` is a ``pybreaker.CircuitBreaker`` whose storage reads it.
 """
 
 from __future__ import annotations
 
 from guard.breaker.lane import LaneBreaker
-from guard.breaker.store import LocalStore, StateStore
+from guard.breaker.store import BreakerStore
 
-__all__ = ["LaneBreaker", "LocalStore", "StateStore"]
+__all__ = ["BreakerStore", "LaneBreaker"]

@@ -1,48 +1,88 @@
-"""Where a breaker's state lives; the seam for a store that several processes share."""
+"""One breaker's state and counts behind one door, in this process or shared by a host's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
+
+from guard.breaker.locks import Locks
+from guard.breaker.memory import BreakerMemory, size_bytes
+from guard.breaker.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guard.core.breaker import BreakerState
+    from guard.core.breaker_types import BreakerState
+    from guard.core.vocabulary import BreakerPhase
+
+LOCKS: Final = 64
+"""Numbers of locks that a breaker takes: one for changes, the rest are leases."""
+_LEASES: Final = LOCKS - 1
 
 
-class StateStore(Protocol):
-    """Where a breaker's state lives: in this process, or shared with others.
-
-    A shared one must be atomic over processes; within one, the breaker serialises updates.
-    """
-
-    def load(self) -> BreakerState:
-        """Return the current state; cheap, never blocks."""
-        ...
-
-    def update(self, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
-        """Replace the state by ``change`` of it, atomically, and return the new one.
-
-        ``change`` is pure and may be asked more than once.
-        """
-        ...
-
-
-class LocalStore:
-    """The state in this process, guarded by its breaker's lock.
+class BreakerStore:
+    """What the breakers of all workers of a host share for one lane. Thread-safe.
 
     Args:
-        state: the state to start with.
+        memory: the breaker's memory.
+        locks: the locks of its host.
+        first_lock: the first of its ``LOCKS`` numbers.
+        index: the row that this process counts in, or None; see ``Window``.
+
+    Attributes:
+        memory: the breaker's memory.
+        window: the counts.
     """
 
-    def __init__(self, state: BreakerState) -> None:
-        self._state = state
+    def __init__(
+        self, memory: BreakerMemory, locks: Locks, first_lock: int, index: int | None
+    ) -> None:
+        self.memory = memory
+        self.window = Window(memory, index)
+        self._locks = locks
+        self._change = first_lock
 
-    def load(self) -> BreakerState:
-        """Return the current state."""
-        return self._state
+    @classmethod
+    def local(cls) -> BreakerStore:
+        """Return a store for this process alone."""
+        memory = BreakerMemory(memoryview(bytearray(size_bytes(1))), 1)
+        return cls(memory, Locks(), 0, 0)
 
-    def update(self, change: Callable[[BreakerState], BreakerState]) -> BreakerState:
-        """Replace the state and return the new one."""
-        self._state = change(self._state)
-        return self._state
+    def update(
+        self, change: Callable[[BreakerState], BreakerState], wait_s: float
+    ) -> tuple[int, BreakerState, BreakerState] | None:
+        """Replace the state by ``change`` of it, with no other process in between.
+
+        Return the number of the last change, the state before and the state now; None where
+        another process held the lock for ``wait_s``. ``change`` is called once.
+        """
+        if not self._locks.take(self._change, wait_s):
+            return None
+        try:
+            commit, before = self.memory.read()
+            after = change(before)
+            if after is not before:
+                commit = self.memory.write(before, after)
+        finally:
+            self._locks.free(self._change)
+        return commit, before, after
+
+    def take_lease(self, generation: int) -> bool:
+        """Take the right to probe in a generation; return whether it was free.
+
+        The kernel frees it when this process dies. Each generation has a lease of its own, so
+        that a prober which was given up, but still holds its lease, bars nobody.
+        """
+        return self._locks.take(self._lease(generation))
+
+    def free_lease(self, generation: int) -> None:
+        """Give the right to probe back."""
+        self._locks.free(self._lease(generation))
+
+    def changes(self, first: int, last: int) -> list[tuple[BreakerPhase, BreakerPhase]]:
+        """Return the changes of phase that began these generations, but those long gone."""
+        first = max(first, last - LOCKS)
+        found = (self.memory.change(generation) for generation in range(first, last + 1))
+        return [change for change in found if change is not None]
+
+    def _lease(self, generation: int) -> int:
+        return self._change + 1 + generation % _LEASES

@@ -1,13 +1,22 @@
-"""When a lane's database counts as failing, and how it is tried again.
+"""When a lane's database counts as failing, and how it is tried and taken back into use.
 
-Rules. Outcomes of the last ``window_s`` are counted in ten buckets; the bucket under way counts
-as whole, so the window reaches back 0.9 to 1 ``window_s``. ``NEUTRAL`` counts in nothing. A
-failure opens the breaker once the window holds ``min_calls`` outcomes and failures are
-``failure_ratio`` of them; an OK never does, whatever the ratio, for the newest news is good.
+Rules. Uses of the database that began in the present generation are counted over the last
+``window_s`` (``guard.breaker.window`` keeps the counts). ``NEUTRAL`` counts in nothing. A failure
+opens the breaker once the window holds ``min_calls`` outcomes and failures are ``failure_ratio``
+of them, or the same is true of its newest fifth: when a busy database freezes, the few requests
+that it holds fail late, and what it answered before would outweigh them for most of the window.
+An OK never opens, whatever the ratio, for the newest news is good. Where ``slow_s`` is set, a
+connection held longer opens it in the same way once slow ones are ``slow_ratio`` of all.
 While it is open nothing is sent to the database but one probe at a time, which no user's
-request is sacrificed for. Every change of phase begins a new generation, and an outcome or a
-probe's result of another generation changes nothing: what was begun before the outage can't end
-it. The pause before a probe doubles with each failed one:
+request is sacrificed for. After a good probe the requests come back in steps, a quarter of
+``ramp_s`` each:
+
+    share admitted = 10 %, 25 %, 50 %, 100 %
+
+and any failure that is ``failure_ratio`` of the outcomes since the probe opens it again at once.
+Every change of phase begins a new generation, and an outcome or a probe's result of another
+generation changes nothing: what was begun before the outage can't end it. The pause before a
+probe doubles with each failed one, and is not forgotten before the ramp has held:
 
     base = min(open_max_s, open_s * 2 ** failed_probes)
     pause = base * (1 - draw / 2)            draw in [0, 1), so base/2 < pause <= base
@@ -15,15 +24,19 @@ it. The pause before a probe doubles with each failed one:
 ============  ==============================================  ============  ====================
 phase         event                                           next phase    with it
 ============  ==============================================  ============  ====================
-closed        record OK                                       closed        counted
-closed        record FAILURE, limits not reached              closed        counted
-closed        record FAILURE, limits reached                  open          pause, 0 failed probes
-closed        record NEUTRAL                                  closed        nothing
+closed        judge, limits reached                           open          pause, 0 failed probes
+closed        take_over: another host has opened              open          pause, 0 failed probes
+closed        condemn: no connection, and a probe failed      open          pause, 0 failed probes
 open          begin_probe, pause over                         half-open     the one probe
-open          begin_probe, pause not over                     open          nothing
-half-open     end_probe, ok                                   closed        fresh window
+open          hasten: another host's probe was answered       open          no more pause
+half-open     end_probe, ok                                   recovering    (closed without ramp)
 half-open     end_probe, failed                               open          pause, +1 failed probe
 half-open     expire_probe, ``probe_limit_s`` over            open          pause, +1 failed probe
+half-open     begin_probe, the prober has died                half-open     another probe
+recovering    judge, limits reached                           open          pause, +1 failed probe
+recovering    condemn: as above                               open          pause, +1 failed probe
+recovering    end_ramp, ``ramp_s`` over                       closed
+any           move: somebody sets the phase by hand           that one
 any           event of another generation                     the same      nothing
 any           any other event                                 the same      nothing
 ============  ==============================================  ============  ====================
@@ -36,146 +49,116 @@ both count nothing. ``metrics`` counts, never opens, and admits.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from guard.core.vocabulary import BreakerPhase, Outcome
+from guard.core.vocabulary import BreakerPhase
 
-BUCKETS = 10
-"""Parts of the window; one of them is forgotten at a time."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from guard.core.breaker_types import BreakerRules, BreakerState, Tally
+
+RAMP: Final = (0.1, 0.25, 0.5, 1.0)
+"""Share of the requests admitted in each step of the recovery."""
+RECENT: Final = 0.2
+"""The newest part of the window, which is judged by itself too."""
 _DOUBLINGS_MAX = 60  # far past every cap, and far from a float's overflow
+_COUNTING = frozenset({BreakerPhase.CLOSED, BreakerPhase.RECOVERING})
 
 
-class BreakerRules(NamedTuple):
-    """What the operator sets.
-
-    Attributes:
-        mode: auto, open, closed or metrics; see the module.
-        failure_ratio: share of failures that opens, in (0, 1].
-        min_calls: outcomes that the window must hold before the ratio counts, >= 1.
-        window_s: length of the window, seconds, > 0.
-        open_s: the first pause before a probe, seconds, > 0.
-        open_max_s: the longest pause, seconds, >= ``open_s``.
-        probe_limit_s: a probe that has not reported after this time is given up, seconds;
-            longer than any probe's own time-out.
-    """
-
-    mode: Literal["auto", "open", "closed", "metrics"] = "auto"
-    failure_ratio: float = 0.5
-    min_calls: int = 5
-    window_s: float = 10.0
-    open_s: float = 1.0
-    open_max_s: float = 10.0
-    probe_limit_s: float = 65.0
-
-
-class Bucket(NamedTuple):
-    """The outcomes of one tenth of the window.
-
-    Attributes:
-        number: which tenth, counted from the clock's zero.
-        ok: outcomes that were OK.
-        failures: outcomes that were FAILURE.
-    """
-
-    number: int
-    ok: int
-    failures: int
-
-
-class BreakerState(NamedTuple):
-    """Everything that a breaker remembers. Times on the caller's monotonic clock, seconds.
-
-    Attributes:
-        phase: closed, open or half-open.
-        generation: number of the phase's life, growing by one with each change.
-        window: at most ten buckets, the oldest first.
-        open_until_s: while open, when the probe is due.
-        failed_probes: probes that failed in this outage.
-        probe_until_s: while half-open, when the probe is given up.
-    """
-
-    phase: BreakerPhase = BreakerPhase.CLOSED
-    generation: int = 0
-    window: tuple[Bucket, ...] = ()
-    open_until_s: float = 0.0
-    failed_probes: int = 0
-    probe_until_s: float = 0.0
-
-
-def initial(rules: BreakerRules) -> BreakerState:
-    """Return the state in which a breaker starts."""
-    forced = rules.mode == "open"
-    return BreakerState(BreakerPhase.OPEN if forced else BreakerPhase.CLOSED)
-
-
-def admits(state: BreakerState, rules: BreakerRules) -> bool:
-    """Return whether requests may use the database."""
+def shown_phase(state: BreakerState, rules: BreakerRules) -> BreakerPhase:
+    """Return the phase as people see it: a forced mode shows what it forces."""
     if rules.mode == "auto":
-        return state.phase is BreakerPhase.CLOSED
-    return rules.mode != "open"
+        return state.phase
+    return BreakerPhase.OPEN if rules.mode == "open" else BreakerPhase.CLOSED
 
 
-def remaining_s(state: BreakerState, now_s: float) -> float:
-    """Return seconds until the next probe is due; 0 while closed, half-open or forced open."""
-    if state.phase is not BreakerPhase.OPEN:
+def share(state: BreakerState, rules: BreakerRules, now_s: float) -> float:
+    """Return which share of the requests may use the database, 0 to 1."""
+    phase = shown_phase(state, rules)
+    if phase is BreakerPhase.CLOSED:
+        return 1.0
+    if phase is not BreakerPhase.RECOVERING:
         return 0.0
-    return max(0.0, state.open_until_s - now_s)
+    if rules.ramp_s <= 0:
+        return 1.0
+    step = int((now_s - state.since_s) * len(RAMP) / rules.ramp_s)
+    return RAMP[min(max(step, 0), len(RAMP) - 1)]
 
 
-def counted(state: BreakerState, rules: BreakerRules, now_s: float) -> tuple[int, int]:
-    """Return the OK and the FAILURE outcomes that the window holds now."""
-    first = _number(state, rules, now_s) - BUCKETS + 1
-    live = [bucket for bucket in state.window if bucket.number >= first]
-    return sum(bucket.ok for bucket in live), sum(bucket.failures for bucket in live)
+def remaining_s(state: BreakerState, rules: BreakerRules, now_s: float) -> float:
+    """Return seconds until the next probe is due; 0 in every phase but open, or where forced."""
+    if state.phase is not BreakerPhase.OPEN or rules.mode != "auto":
+        return 0.0
+    return max(0.0, state.until_s - now_s)
 
 
-def record(
+def counts(state: BreakerState, rules: BreakerRules, generation: int) -> bool:
+    """Return whether a use of the database that began in ``generation`` is counted."""
+    return (
+        generation == state.generation
+        and state.phase in _COUNTING
+        and rules.mode in {"auto", "metrics"}
+    )
+
+
+def counts_since(state: BreakerState, rules: BreakerRules, began_s: float) -> bool:
+    """Return whether a use that began at that time is counted."""
+    return began_s >= state.since_s and counts(state, rules, state.generation)
+
+
+def tripped(state: BreakerState, rules: BreakerRules, tally: Tally) -> bool:
+    """Return whether the counts reach a limit."""
+    calls, uses = tally.ok + tally.failures, tally.quick + tally.slow
+    needed = 1 if state.phase is BreakerPhase.RECOVERING else rules.min_calls
+    if tally.failures and calls >= needed and tally.failures >= rules.failure_ratio * calls:
+        return True
+    slow = rules.slow_s > 0 and tally.slow > 0
+    return slow and uses >= rules.min_calls and tally.slow >= rules.slow_ratio * uses
+
+
+def judge(
     state: BreakerState,
     rules: BreakerRules,
-    outcome: Outcome,
+    tallies: Sequence[Tally],
     generation: int,
     now_s: float,
     draw: float,
 ) -> BreakerState:
-    """Return the state after one use of the database that began in ``generation``.
+    """Return the state after a failure, or a slow use, that is counted in all ``tallies``.
 
     Args:
         state: the state so far.
         rules: the operator's settings.
-        outcome: how the use ended.
+        tallies: the counts of ``generation`` in the window and in its newest part.
         generation: the breaker's generation when the use began.
         now_s: the time.
         draw: a uniform random number in ``[0, 1)``.
     """
-    if outcome is Outcome.NEUTRAL or rules.mode in {"open", "closed"}:
+    if rules.mode != "auto" or not counts(state, rules, generation):
         return state
-    if state.phase is not BreakerPhase.CLOSED or generation != state.generation:
+    if not any(tripped(state, rules, tally) for tally in tallies):
         return state
-    failed = outcome is Outcome.FAILURE
-    state = _count(state, rules, now_s, failed=failed)
-    if not failed or rules.mode != "auto":
-        return state
-    ok, failures = counted(state, rules, now_s)
-    enough = ok + failures >= rules.min_calls
-    if enough and failures >= rules.failure_ratio * (ok + failures):
-        return _opened(state, rules, 0, now_s, draw)
-    return state
+    return _opened(state, rules, now_s, draw)
 
 
 def probe_due(state: BreakerState, rules: BreakerRules, now_s: float) -> bool:
     """Return whether a probe shall begin now."""
-    return rules.mode == "auto" and state.phase is BreakerPhase.OPEN and now_s >= state.open_until_s
+    return rules.mode == "auto" and state.phase is BreakerPhase.OPEN and now_s >= state.until_s
 
 
-def begin_probe(state: BreakerState, rules: BreakerRules, now_s: float) -> BreakerState:
-    """Return the half-open state whose generation the probe reports with, where one is due."""
-    if not probe_due(state, rules, now_s):
+def begin_probe(
+    state: BreakerState, rules: BreakerRules, now_s: float, *, orphaned: bool = False
+) -> BreakerState:
+    """Return the half-open state whose generation the probe reports with, where one is due.
+
+    ``orphaned`` says that whoever ran the probe under way has died; then another one is due.
+    """
+    dead = orphaned and rules.mode == "auto" and state.phase is BreakerPhase.HALF_OPEN
+    if not dead and not probe_due(state, rules, now_s):
         return state
-    return state._replace(
-        phase=BreakerPhase.HALF_OPEN,
-        generation=state.generation + 1,
-        probe_until_s=now_s + rules.probe_limit_s,
-    )
+    until_s = now_s + rules.probe_limit_s
+    return _next(state, BreakerPhase.HALF_OPEN, now_s)._replace(until_s=until_s)
 
 
 def end_probe(
@@ -199,43 +182,90 @@ def end_probe(
     """
     if state.phase is not BreakerPhase.HALF_OPEN or generation != state.generation:
         return state
-    if ok:
-        return BreakerState(generation=state.generation + 1)
-    return _opened(state, rules, state.failed_probes + 1, now_s, draw)
+    if not ok:
+        return _opened(state, rules, now_s, draw)
+    if rules.ramp_s <= 0:
+        return _closed(state, now_s)
+    return _next(state, BreakerPhase.RECOVERING, now_s)
 
 
 def expire_probe(
     state: BreakerState, rules: BreakerRules, now_s: float, draw: float
 ) -> BreakerState:
     """Return the state after giving up a probe that has not reported in its time."""
-    if state.phase is not BreakerPhase.HALF_OPEN or now_s < state.probe_until_s:
+    if state.phase is not BreakerPhase.HALF_OPEN or now_s < state.until_s:
         return state
-    return _opened(state, rules, state.failed_probes + 1, now_s, draw)
+    return _opened(state, rules, now_s, draw)
 
 
-def _opened(
-    state: BreakerState, rules: BreakerRules, failed_probes: int, now_s: float, draw: float
+def end_ramp(state: BreakerState, rules: BreakerRules, now_s: float) -> BreakerState:
+    """Return the closed state where the ramp has held to its end."""
+    if state.phase is not BreakerPhase.RECOVERING or now_s < state.since_s + rules.ramp_s:
+        return state
+    return _closed(state, now_s)
+
+
+def take_over(state: BreakerState, rules: BreakerRules, now_s: float, draw: float) -> BreakerState:
+    """Return the open state, where closed, because another host says that its own is open."""
+    if state.phase is not BreakerPhase.CLOSED or rules.mode != "auto":
+        return state
+    return _opened(state, rules, now_s, draw)._replace(taken_over=True)
+
+
+def condemn(
+    state: BreakerState, rules: BreakerRules, generation: int, now_s: float, draw: float
 ) -> BreakerState:
-    base_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(failed_probes, _DOUBLINGS_MAX))
-    return BreakerState(
-        phase=BreakerPhase.OPEN,
-        generation=state.generation + 1,
-        open_until_s=now_s + base_s * (1 - draw / 2),
-        failed_probes=failed_probes,
+    """Return the open state after a probe that failed while no connection was to be had.
+
+    Args:
+        state: the state so far.
+        rules: the operator's settings.
+        generation: the breaker's generation when the probe began.
+        now_s: the time.
+        draw: a uniform random number in ``[0, 1)``.
+    """
+    if rules.mode != "auto" or not counts(state, rules, generation):
+        return state
+    return _opened(state, rules, now_s, draw)
+
+
+def hasten(state: BreakerState, rules: BreakerRules, now_s: float) -> BreakerState:
+    """Return the state with its probe due now, because another host's probe was answered."""
+    if rules.mode != "auto" or remaining_s(state, rules, now_s) == 0.0:
+        return state
+    return state._replace(until_s=now_s)
+
+
+def move(
+    state: BreakerState, rules: BreakerRules, phase: BreakerPhase, now_s: float, draw: float
+) -> BreakerState:
+    """Return the state after somebody has set the phase by hand; forced modes stay as they are."""
+    if rules.mode != "auto" or phase is state.phase:
+        return state
+    if phase is BreakerPhase.OPEN:
+        return _opened(state, rules, now_s, draw)
+    if phase is BreakerPhase.CLOSED:
+        return _closed(state, now_s)
+    until_s = now_s + rules.probe_limit_s if phase is BreakerPhase.HALF_OPEN else 0.0
+    return _next(state, phase, now_s)._replace(until_s=until_s)
+
+
+def _next(state: BreakerState, phase: BreakerPhase, now_s: float) -> BreakerState:
+    generation = state.generation + 1
+    return state._replace(phase=phase, generation=generation, since_s=now_s, until_s=0.0)
+
+
+def _closed(state: BreakerState, now_s: float) -> BreakerState:
+    closed = _next(state, BreakerPhase.CLOSED, now_s)
+    return closed._replace(failed_probes=0, outage=0, taken_over=False)
+
+
+def _opened(state: BreakerState, rules: BreakerRules, now_s: float, draw: float) -> BreakerState:
+    failed = 0 if state.phase is BreakerPhase.CLOSED else state.failed_probes + 1
+    base_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(failed, _DOUBLINGS_MAX))
+    opened = _next(state, BreakerPhase.OPEN, now_s)
+    return opened._replace(
+        until_s=now_s + base_s * (1 - draw / 2),
+        failed_probes=failed,
+        outage=state.outage or opened.generation,
     )
-
-
-def _number(state: BreakerState, rules: BreakerRules, now_s: float) -> int:
-    number = int(now_s * BUCKETS // rules.window_s)
-    # Threads read the clock before they queue for the lock, so times come a little out of order.
-    return max(number, state.window[-1].number) if state.window else number
-
-
-def _count(state: BreakerState, rules: BreakerRules, now_s: float, *, failed: bool) -> BreakerState:
-    number = _number(state, rules, now_s)
-    *older, last = state.window or (Bucket(number, 0, 0),)
-    if last.number != number:
-        older, last = [*older, last], Bucket(number, 0, 0)
-    last = Bucket(number, last.ok + (not failed), last.failures + failed)
-    kept = [bucket for bucket in older if bucket.number > number - BUCKETS]
-    return state._replace(window=(*kept, last))

@@ -92,8 +92,13 @@ class Outcome(StrEnum):
 
 
 class BreakerPhase(StrEnum):
-    """The circuit breaker's state, with pybreaker's names."""
+    """The circuit breaker's state; pybreaker knows the first three."""
 
     CLOSED = "closed"
+    """Everybody may use the database."""
     OPEN = "open"
+    """Nobody may."""
     HALF_OPEN = "half-open"
+    """Nobody may but the one probe."""
+    RECOVERING = "recovering"
+    """The probe was answered: a growing share of the requests may."""

@@ -100,6 +100,18 @@ def _postgres(url: str, rest: str) -> str:
     return url
 
 
+def _redis(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise Unfit("must begin with redis://, rediss:// or unix://", "redis://127.0.0.1:6379/0")
+    if _UNSEEN.search(url) or _BAD_ESCAPE.search(url):
+        raise Unfit("must have no spaces or control characters, and % only in escapes")
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise Unfit("must name its host as host, host:port or [IPv6]:port") from None
+    return url
+
+
 def _split_address(text: str) -> tuple[str, str]:
     host, colon, port = text.rpartition(":")
     return (text, "") if not colon or port.endswith("]") else (host, port)
@@ -146,6 +158,7 @@ def _route(text: str) -> str:
 _FORMS: Final[Mapping[Form, Callable[[str], str]]] = {
     "": str,
     "database": _database,
+    "redis": _redis,
     "address": _address,
     "uri": _uri,
     "path": _path,

@@ -11,7 +11,7 @@ from guard.core.vocabulary import Mode, Policy, RetryPolicy
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
 ]
-Form = Literal["", "database", "address", "uri", "path", "route"]
+Form = Literal["", "database", "redis", "address", "uri", "path", "route"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,17 +195,46 @@ class Settings:
         10.0, "GUARD_BREAKER_WINDOW", "Length of the window over which outcomes are counted.",
         unit="seconds", low=1.0, high=600.0, watch="guard_breaker_calls_total",
     )  # fmt: skip
+    breaker_slow_s: float = _setting(
+        0.0, "GUARD_BREAKER_SLOW_CALL",
+        "A connection that is held longer was slow; 0: durations open no breaker.",
+        unit="seconds", low=0.0, high=600.0, watch="guard_pool_use_seconds",
+    )  # fmt: skip
+    breaker_slow_ratio: float = _setting(
+        0.8, "GUARD_BREAKER_SLOW_RATIO",
+        "Share of slow connections in the window that opens the breaker.",
+        unit="ratio", low=0.01, high=1.0, watch="guard_pool_use_seconds",
+    )  # fmt: skip
     breaker_open_s: float = _setting(
-        1.0, "GUARD_BREAKER_OPEN", "First pause before a probe; doubles with each failed probe.",
+        0.5, "GUARD_BREAKER_OPEN", "First pause before a probe; doubles with each failed probe.",
         unit="seconds", low=0.1, high=300.0, watch="guard_breaker_transitions_total",
     )  # fmt: skip
     breaker_open_max_s: float = _setting(
-        10.0, "GUARD_BREAKER_OPEN_MAX", "Longest pause between probes.",
-        unit="seconds", low=0.1, high=600.0, watch="guard_breaker_transitions_total",
+        1.5, "GUARD_BREAKER_OPEN_MAX",
+        "Longest pause between probes: a database that is back is found so late at most. Only one "
+        "worker of the host asks.",
+        unit="seconds", low=0.1, high=600.0, watch="guard_breaker_probes_total",
+    )  # fmt: skip
+    breaker_ramp_s: float = _setting(
+        1.0, "GUARD_BREAKER_RAMP",
+        "Time over which the requests come back after a good probe: 10, 25, 50, then 100 % of "
+        "them, a quarter of it each; 0: all at once.",
+        unit="seconds", low=0.0, high=600.0, watch="guard_breaker_admitted_ratio",
     )  # fmt: skip
     probe_timeout_s: float = _setting(
         0.5, "GUARD_PROBE_TIMEOUT", "Longest time for a probe.",
         unit="seconds", low=0.05, high=60.0, watch="guard_breaker_transitions_total",
+    )  # fmt: skip
+    breaker_redis_url: str = _setting(
+        "", "GUARD_BREAKER_REDIS_URL",
+        "redis://user:password@host:port/0: hosts tell each other of open breakers there. Empty: "
+        "each host decides alone.",
+        secret=True, form="redis", watch="guard_breaker_shared_store_up",
+    )  # fmt: skip
+    breaker_redis_prefix: str = _setting(
+        "guard", "GUARD_BREAKER_REDIS_PREFIX",
+        "Begin of the keys in Redis; the same on all hosts in front of one database.",
+        watch="guard_breaker_shared_store_up",
     )  # fmt: skip
     retry_after_min_s: int = _setting(
         1, "GUARD_RETRY_AFTER_MIN", "Smallest Retry-After.", unit="seconds", low=1, high=60,

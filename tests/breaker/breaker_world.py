@@ -8,24 +8,25 @@ import pybreaker
 
 from guard import metrics
 from guard.breaker import LaneBreaker
-from guard.core.breaker import BreakerRules
+from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome
 from guard.testing import FakeClock, MemoryRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guard.breaker.store import LocalStore
+    from guard.breaker import BreakerStore
 
 
-RULES = BreakerRules(min_calls=2, open_s=1.0, open_max_s=4.0)
+# No ramp: what one means has tests of its own.
+RULES = BreakerRules(min_calls=2, open_s=1.0, open_max_s=4.0, ramp_s=0.0)
 
 
 class World:
     """A breaker with its parts at hand."""
 
     def __init__(
-        self, *listeners: Listener, store: LocalStore | None = None, **rules: object
+        self, *listeners: Listener, store: BreakerStore | None = None, **rules: object
     ) -> None:
         self.clock = FakeClock()
         self.recorder = MemoryRecorder()

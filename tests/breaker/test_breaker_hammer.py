@@ -17,9 +17,9 @@ import pybreaker
 import pytest
 
 from guard import metrics
-from guard.breaker import LaneBreaker, LocalStore, lane, store
+from guard.breaker import BreakerStore, LaneBreaker, lane, memory, prober, store, teller, window
 from guard.core import breaker as core
-from guard.core.breaker import BreakerRules
+from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome
 from guard.testing import FakeClock, MemoryRecorder
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 THREADS = 4
-SWITCHED = {lane.__file__, store.__file__, core.__file__}
+SWITCHED = {part.__file__ for part in (lane, prober, store, memory, window, teller, core)}
 
 
 def switching(work: Callable[[], None], seed: int) -> None:
@@ -89,7 +89,7 @@ class Chain(pybreaker.CircuitBreakerListener):
 @pytest.mark.parametrize("seed", range(3))
 def test_no_outcome_is_lost_between_threads(seed: int) -> None:
     rules = BreakerRules(mode="metrics")
-    kept = LocalStore(core.initial(rules))
+    kept = BreakerStore.local()
     clock = FakeClock()
     breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, MemoryRecorder(), store=kept)
 
@@ -100,13 +100,14 @@ def test_no_outcome_is_lost_between_threads(seed: int) -> None:
 
     hammer(work, seed)
     each = 10 * THREADS
-    assert core.counted(kept.load(), rules, clock.now_s()) == (each, each)
+    tally = kept.window.tally(breaker.generation, clock.now_s(), rules.window_s)
+    assert tally[:2] == (each, each)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_probes_run_one_at_a_time_and_changes_are_told_in_order(seed: int) -> None:
     chain, recorder, clock = Chain(), MemoryRecorder(), FakeClock()
-    rules = BreakerRules(min_calls=1, open_s=1.0, open_max_s=1.0)
+    rules = BreakerRules(min_calls=1, open_s=1.0, open_max_s=1.0, ramp_s=0.0)
     breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, recorder, [chain])
     inside = threading.Lock()
     overlaps = []

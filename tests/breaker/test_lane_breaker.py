@@ -5,11 +5,10 @@ import threading
 from typing import Never
 
 import pytest
-from breaker_world import RULES, Listener, World, answer, no_answer
+from breaker_world import Listener, World, answer, no_answer
 
 from guard import metrics
-from guard.breaker.store import LocalStore
-from guard.core import breaker as core
+from guard.breaker import BreakerStore
 from guard.core.vocabulary import BreakerPhase, Outcome
 
 
@@ -47,9 +46,9 @@ def test_it_opens_is_probed_and_closes(caplog: pytest.LogCaptureFixture) -> None
 def test_outcomes_are_counted_and_neutral_ones_decide_nothing() -> None:
     world = World()
     for outcome in Outcome:
-        world.breaker.record(outcome, 0)
+        world.breaker.record(outcome, world.breaker.generation)
     for _ in range(9):
-        world.breaker.record(Outcome.NEUTRAL, 0)
+        world.breaker.record(Outcome.NEUTRAL, world.breaker.generation)
     counted = {
         each: world.recorder.value(metrics.BREAKER_CALLS, ("read", each)) for each in Outcome
     }
@@ -242,32 +241,213 @@ def test_many_threads_see_every_change_told_once_and_in_order() -> None:
     befores = [before for _, before, _ in listener.heard]
     afters = [after for _, _, after in listener.heard]
     assert befores == ["closed", *afters[:-1]]
-    assert len(afters) == world.breaker.generation
+    assert len(afters) == world.breaker.generation - 1
     assert world.shown() == {BreakerPhase(afters[-1])} == {world.breaker.phase}
     told = sum(world.changes(one, other) for one in BreakerPhase for other in BreakerPhase)
     assert told == len(afters)
 
 
 def test_two_breakers_over_one_store_see_each_others_changes() -> None:
-    store = LocalStore(core.initial(RULES))
-    one, other = World(store=store), World(Listener(), store=store)
-    one.fail()
-    assert not other.breaker.run_probe_if_due(answer)
-    assert not other.breaker.admits()
-    assert other.shown() == {BreakerPhase.OPEN}
+    store, listener = BreakerStore.local(), Listener()
+    one, other = World(store=store), World(listener, store=store)
+    one.fail(1)
+    other.fail(1)
+    assert one.breaker.view.fail_counter == 0
+    assert not one.breaker.admits()
+    assert not one.breaker.admits_one()
+    assert one.shown() == other.shown() == {BreakerPhase.OPEN}
     one.clock.advance(1.0)
     assert one.breaker.run_probe_if_due(lambda: other.breaker.run_probe_if_due(answer))
-    other.clock.advance(1.0)
-    assert not other.breaker.run_probe_if_due(answer)
     assert other.breaker.admits()
+    assert other.shown() == {BreakerPhase.CLOSED}
+    assert [new for _, _, new in listener.heard] == ["open", "half-open"]
+    other.breaker.look()
+    assert [new for _, _, new in listener.heard] == ["open", "half-open", "closed"]
+    # Each change is counted by whoever made it, so that the sum over workers is right.
+    assert other.changes(BreakerPhase.CLOSED, BreakerPhase.OPEN) == 1
+    assert one.changes(BreakerPhase.CLOSED, BreakerPhase.OPEN) == 0
+    assert other.changes(BreakerPhase.HALF_OPEN, BreakerPhase.CLOSED) == 0
 
 
-def test_changes_that_were_missed_in_between_are_told_as_none() -> None:
-    store = LocalStore(core.initial(RULES))
-    one, other = World(store=store), World(store=store)
+def test_changes_that_were_missed_in_between_are_told_all_the_same() -> None:
+    store, listener = BreakerStore.local(), Listener()
+    one, other = World(store=store), World(listener, store=store)
     one.fail()
     one.clock.advance(1.0)
     one.breaker.run_probe_if_due(answer)
-    other.fail(1)
+    other.breaker.look()
     assert other.breaker.phase is BreakerPhase.CLOSED
-    assert other.changes(BreakerPhase.CLOSED, BreakerPhase.CLOSED) == 0
+    assert [new for _, _, new in listener.heard] == ["open", "half-open", "closed"]
+
+
+def test_of_very_many_missed_changes_the_last_are_told() -> None:
+    store, listener = BreakerStore.local(), Listener()
+    one, other = World(store=store), World(listener, store=store)
+    for _ in range(30):
+        one.breaker.move(BreakerPhase.OPEN)
+        one.breaker.move(BreakerPhase.CLOSED)
+    other.breaker.look()
+    assert [new for _, _, new in listener.heard] == ["open", "closed"] * 16
+
+
+def test_after_a_good_probe_the_requests_come_back_in_steps() -> None:
+    world = World(ramp_s=4.0)
+    world.fail()
+    world.clock.advance(1.0)
+    assert world.breaker.run_probe_if_due(answer)
+    draws = iter([0.09, 0.11, 0.24, 0.26, 0.49, 0.51])
+    world.breaker._draw = lambda: next(draws)
+    for _ in range(3):
+        assert world.breaker.admits()
+        assert [world.breaker.admits_one(), world.breaker.admits_one()] == [True, False]
+        world.clock.advance(1.0)
+    assert world.breaker.phase is BreakerPhase.RECOVERING
+    assert world.breaker.view.current_state == "half-open"
+    assert world.breaker.share() == 1.0
+    world.clock.advance(1.0)
+    world.breaker.look()
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    assert world.recorder.value(metrics.BREAKER_SHARE, ("read",)) == 1.0
+
+
+def test_a_failure_on_the_way_back_opens_again_with_a_longer_pause() -> None:
+    world = World(ramp_s=4.0)
+    world.fail()
+    world.clock.advance(1.0)
+    world.breaker.run_probe_if_due(answer)
+    assert world.shown() == {BreakerPhase.RECOVERING}
+    world.fail(1)
+    assert world.breaker.phase is BreakerPhase.OPEN
+    assert world.breaker.remaining_s() == 2.0
+    assert world.changes(BreakerPhase.RECOVERING, BreakerPhase.OPEN) == 1
+
+
+def test_on_the_way_back_an_old_failure_counts_in_nothing() -> None:
+    world = World(ramp_s=4.0)
+    before = world.breaker.generation
+    world.fail()
+    world.clock.advance(1.0)
+    world.breaker.run_probe_if_due(answer)
+    world.breaker.record(Outcome.FAILURE, before)
+    assert world.breaker.phase is BreakerPhase.RECOVERING
+
+
+def test_slow_connections_open_it_where_durations_are_looked_at() -> None:
+    world = World(slow_s=2.0, slow_ratio=0.5, min_calls=4)
+    world.clock.advance(100.0)
+    for held_s in (0.1, 2.0, 2.1):
+        world.breaker.held(held_s)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    world.breaker.held(2.1)
+    assert world.breaker.phase is BreakerPhase.OPEN
+    world.clock.advance(1.0)
+    world.breaker.run_probe_if_due(answer)
+    for _ in range(9):
+        world.breaker.held(2.1)  # begun before the breaker closed
+    assert world.breaker.phase is BreakerPhase.CLOSED
+
+
+def test_slow_connections_are_not_counted_where_nobody_looks() -> None:
+    world = World()
+    for _ in range(9):
+        world.breaker.held(600.0)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+
+
+def test_when_another_process_is_at_the_state_for_long_a_request_goes_on() -> None:
+    world = World()
+    assert world.breaker._store._locks.take(0)
+    world.fail(3)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    world.breaker._store._locks.free(0)
+    world.fail(1)
+    assert world.breaker.phase is BreakerPhase.OPEN
+
+
+def test_the_time_of_the_opening_and_the_probes_are_measured() -> None:
+    world = World()
+    assert world.recorder.value(metrics.BREAKER_OPENED, ("read",)) == 0.0
+    world.fail()
+    opened_at_s = world.recorder.value(metrics.BREAKER_OPENED, ("read",))
+    assert opened_at_s > 1.7e9
+    world.clock.advance(1.0)
+    world.breaker.run_probe_if_due(no_answer)
+    world.clock.advance(2.0)
+    world.breaker.run_probe_if_due(answer)
+    assert world.recorder.value(metrics.BREAKER_OPENED, ("read",)) >= opened_at_s
+    for outcome in ("ok", "failure"):
+        assert world.recorder.value(metrics.BREAKER_PROBES, ("read", outcome)) == 1
+    assert world.recorder.value(metrics.BREAKER_SHARE, ("read",)) == 1.0
+
+
+def test_a_probe_whose_prober_died_is_run_again_at_once() -> None:
+    world = World()
+    world.fail()
+    world.clock.advance(1.0)
+    store = world.breaker._store
+    held = []
+
+    def die() -> None:
+        # As the kernel does when the process dies.
+        generation = world.breaker.generation
+        store.free_lease(generation)
+        held.append(world.breaker.run_probe_if_due(answer))
+
+    assert world.breaker.run_probe_if_due(die)
+    assert held == [True]
+    assert world.breaker.phase is BreakerPhase.CLOSED
+
+
+def test_half_open_by_hand_is_probed_at_once() -> None:
+    world = World()
+    world.breaker.move(BreakerPhase.HALF_OPEN)
+    assert not world.breaker.admits()
+    assert world.breaker.run_probe_if_due(answer)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+
+
+def test_a_lane_without_a_connection_is_checked_and_opens_where_none_can_be_had() -> None:
+    world = World()
+    world.breaker.check(answer)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    world.breaker.check(no_answer)
+    assert world.breaker.phase is BreakerPhase.OPEN
+    before = world.breaker.state
+    world.breaker.check(no_answer)
+    assert world.breaker.state == before
+
+
+def test_one_worker_checks_at_a_time_and_a_late_check_changes_nothing() -> None:
+    store = BreakerStore.local()
+    one, other = World(store=store), World(store=store)
+    asked = []
+
+    def probe() -> Never:
+        other.breaker.check(lambda: asked.append(None))
+        one.breaker.move(BreakerPhase.OPEN)
+        one.breaker.move(BreakerPhase.CLOSED)
+        raise OSError("away")
+
+    one.breaker.check(probe)
+    assert asked == []
+    assert one.breaker.phase is BreakerPhase.CLOSED
+
+
+@pytest.mark.parametrize("mode", ["open", "closed"])
+def test_a_forced_breaker_is_not_checked(mode: str) -> None:
+    asked = []
+    World(mode=mode).breaker.check(lambda: asked.append(None))
+    assert asked == []
+
+
+def test_what_a_busy_database_answered_before_it_froze_outweighs_nothing() -> None:
+    world = World(min_calls=5, window_s=10.0)
+    world.clock.advance(100.0)
+    for _ in range(400):
+        world.breaker.record(Outcome.OK, world.breaker.generation)
+    world.clock.advance(1.0)
+    world.fail(5)
+    assert world.breaker.phase is BreakerPhase.CLOSED
+    world.clock.advance(1.0)
+    world.fail(1)
+    assert world.breaker.phase is BreakerPhase.OPEN

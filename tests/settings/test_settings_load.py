@@ -172,7 +172,7 @@ def test_overrides_have_field_names_and_are_checked() -> None:
         (
             {"GUARD_BREAKER_OPEN": "20s"},
             "GUARD_BREAKER_OPEN",
-            "at most GUARD_BREAKER_OPEN_MAX, which is 10s",
+            "at most GUARD_BREAKER_OPEN_MAX, which is 1.5s",
         ),
         ({"GUARD_PROBE_TIMEOUT": "11s"}, "GUARD_PROBE_TIMEOUT", "at most GUARD_DEADLINE"),
         ({"GUARD_ADMIN_BIND": "0.0.0.0:8000"}, "GUARD_ADMIN_BIND", "another port"),

@@ -36,6 +36,9 @@ class Gate:
     def admits(self) -> bool:
         return not self.open
 
+    def admits_one(self) -> bool:
+        return not self.open
+
     def record(self, outcome: Outcome, generation: int) -> None:
         self.heard.append((outcome, generation))
 

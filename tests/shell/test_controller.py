@@ -17,10 +17,14 @@ class Gate:
 
     generation = 3
     open = False
+    turned_away = False
     left_s = 0.0
 
     def admits(self):
         return not self.open
+
+    def admits_one(self):
+        return not self.open and not self.turned_away
 
     def record(self, outcome: Outcome, generation: int):
         """Not asked here."""
@@ -79,6 +83,16 @@ def test_the_book_hears_what_the_slots_can_do():
     control.book = book = Notes()
     control.look()
     assert book.bounds == [dict.fromkeys(Lane, pytest.approx(2 / hold_time.FIRST_GUESS_S))]
+
+
+def test_while_a_breaker_recovers_the_lot_is_drawn_once_at_the_exact_gate():
+    gate = Gate()
+    gate.turned_away = True
+    control = controller(breakers={Lane.READ: gate})
+    scope = control.scope(Lane.READ)
+    assert control.check(scope, Lane.READ).admitted
+    decision, permit = control.admit(scope, Lane.READ)
+    assert (decision.reason, permit) == (Reason.BREAKER_OPEN, None)
 
 
 def test_a_permit_is_released_exactly_once():

@@ -7,7 +7,7 @@ from database_world import ITEMS, World
 
 from guard.breaker import LaneBreaker
 from guard.controller import Controller
-from guard.core.breaker import BreakerRules
+from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Mode, Outcome, Reason
 from guard.database import Database
 from guard.errors import BackendFailed, Shed, StatementTimeout
@@ -73,7 +73,7 @@ def test_a_lane_without_a_breaker_works() -> None:
 
 def test_an_outage_opens_the_breaker_and_a_probe_ends_it() -> None:
     clock = FakeClock()
-    rules = BreakerRules(min_calls=3)
+    rules = BreakerRules(min_calls=3, ramp_s=0.0)
     breaker = LaneBreaker(Lane.READ, rules, clock, lambda: 0.0, MemoryRecorder())
     world = World(breaker=breaker)
     world.backend.failure = BackendFailed("away")

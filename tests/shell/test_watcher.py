@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import pybreaker
 import pytest
 
 from guard import metrics
@@ -10,11 +11,11 @@ from guard.backends.base import PoolSignals
 from guard.breaker import LaneBreaker
 from guard.controller import Controller, Rules
 from guard.core.admission import Limits
-from guard.core.breaker import BreakerRules
+from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome, Policy
 from guard.errors import BackendFailed
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
-from guard.watcher import Watcher
+from guard.watcher import Progress, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -88,7 +89,7 @@ class Breaker:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.again = threading.Event()
+        self.again, self.looked = threading.Event(), threading.Event()
 
     def run_probe_if_due(self, _probe: Callable[[], None]) -> bool:
         self.asked += 1
@@ -96,6 +97,77 @@ class Breaker:
             raise ValueError("broken")
         self.again.set()
         return True
+
+    def look(self) -> None:
+        self.looked.set()
+
+    def check(self, _probe: Callable[[], None]) -> None:
+        raise AssertionError("there are connections")
+
+
+def test_without_a_database_it_only_looks_what_others_have_changed() -> None:
+    breaker = Breaker()
+    with World(backend=False, breakers={Lane.READ: breaker}):
+        assert breaker.looked.wait(20)
+    assert breaker.asked == 0
+
+
+def test_a_lane_without_a_connection_is_checked() -> None:
+    breaker = LaneBreaker(Lane.READ, BreakerRules(), FakeClock(), lambda: 0.0, MemoryRecorder())
+    opened = threading.Event()
+    breaker.view.add_listener(Opened(opened))
+    world = World(pool_size=0, breakers={Lane.READ: breaker})
+    world.backend.failure = BackendFailed("away")
+    world.backend.ready = False
+    with world:
+        # Not yet open is no reason to think that it is away.
+        assert not opened.wait(0.3)
+        world.backend.ready = True
+        assert opened.wait(20)
+    assert breaker.phase is BreakerPhase.OPEN
+
+
+def pool(in_use: int) -> PoolSignals:
+    return PoolSignals(size=2, size_max=2, in_use=in_use, waiting=0, slots=2)
+
+
+def test_connections_that_do_not_come_back_are_noticed_once_a_second() -> None:
+    progress = Progress()
+    seen = [progress.stuck(pool(2), 0.1, now_s) for now_s in (10.0, 10.5, 11.0, 11.5, 12.0, 12.5)]
+    assert seen == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize(("in_use", "hold_s"), [(1, 0.1), (2, 0.2)], ids=["idle", "came back"])
+def test_one_connection_that_comes_back_is_progress(in_use: int, hold_s: float) -> None:
+    progress = Progress()
+    assert not progress.stuck(pool(2), 0.1, 10.0)
+    assert not progress.stuck(pool(in_use), hold_s, 10.9)
+    assert not progress.stuck(pool(2), hold_s, 11.8)
+    assert progress.stuck(pool(2), hold_s, 11.9)
+
+
+def test_a_lane_whose_connections_are_stuck_is_checked() -> None:
+    breaker = LaneBreaker(Lane.READ, BreakerRules(), FakeClock(), lambda: 0.0, MemoryRecorder())
+    opened = threading.Event()
+    breaker.view.add_listener(Opened(opened))
+    world = World(pool_size=1, breakers={Lane.READ: breaker})
+    with world.backend.stream(), world:
+        world.backend.failure = BackendFailed("frozen")
+        for _ in range(2000):
+            world.clock.advance(0.5)
+            if opened.wait(0.01):
+                break
+    assert breaker.phase is BreakerPhase.OPEN
+
+
+class Opened(pybreaker.CircuitBreakerListener):
+    """Sets an event at the first change."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+
+    def state_change(self, *_change: object) -> None:
+        self._event.set()
 
 
 def test_the_gauges_of_a_worker() -> None:
