@@ -269,6 +269,7 @@ def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: 
         write_pool_size=settings.write_pool_size,
         statement_timeout_s=settings.statement_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
+        probe_timeout_s=settings.probe_timeout_s,
         tcp_keepalive_s=settings.tcp_keepalive_s,
         tcp_user_timeout_s=settings.tcp_user_timeout_s,
         result_rows_max=settings.result_rows_max,

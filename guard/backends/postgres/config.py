@@ -29,6 +29,8 @@ class PostgresConfig:
         statement_timeout_s: a statement that runs longer is cancelled, seconds, > 0.
         connect_timeout_s: longest time for a new connection, seconds; the driver takes whole
             seconds, at least 2.
+        probe_timeout_s: how long a server may take to answer at all, seconds, > 0. While a lane
+            has no connection, one that does not is not asked for a lasting one.
         tcp_keepalive_s: after this long without a byte the peer is asked whether it lives, three
             times; whole seconds are taken, at least 1. A network that swallows everything is
             noticed so on a connection that nobody uses.
@@ -46,6 +48,7 @@ class PostgresConfig:
     write_pool_size: int = 4
     statement_timeout_s: float = 5.0
     connect_timeout_s: float = 2.0
+    probe_timeout_s: float = 0.5
     tcp_keepalive_s: float = 5.0
     tcp_user_timeout_s: float = 10.0
     result_rows_max: int = 10_000

@@ -13,6 +13,8 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from guard.backends.base import PoolSignals
 from guard.backends.postgres.admission import Admission
 from guard.backends.postgres.errors import judge, one_line
+from guard.backends.postgres.probe import NoAnswer, probe
+from guard.core.vocabulary import Lane
 from guard.errors import BackendBusy, BackendClosed, BackendFailed
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from guard.backends.postgres.config import PostgresConfig
     from guard.clock import Clock
-    from guard.core.vocabulary import Lane
     from guard.events import PoolObserver
 
 MOMENT_S: Final = 0.25
@@ -46,11 +47,14 @@ class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
         cls,
         conninfo: str = "",
         *,
+        knock: Callable[[], None] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
         **options: Any,  # noqa: ANN401 -- the driver's own
     ) -> Self:
-        """Connect as the driver does; ``on_failure`` hears the error where it can't."""
+        """Connect as the driver does, after ``knock``; ``on_failure`` hears why it can't."""
         try:
+            if knock is not None:
+                knock()
             return super().connect(conninfo, **options)
         except psycopg.Error as error:
             if on_failure is not None:
@@ -79,6 +83,8 @@ class LanePool:
         self.lane = lane
         self.size_max = size
         self._timeout_s = config.statement_timeout_s
+        self._conninfo = config.conninfo(lane)
+        self._knock_s = config.probe_timeout_s
         self._lost = lost
         self._observer = observer
         self._clock = clock
@@ -87,11 +93,15 @@ class LanePool:
         # Guarded by _lock; replaced, never changed, so that it can be read without.
         self._live: frozenset[PooledConnection] = frozenset()
         self._error: BaseException | None = None
+        # Whether connections were lost and are not all back, and whether the last attempt to
+        # make one was answered, with a refusal.
+        self._losing = False
+        self._refused = False
         self._down_since_s: float | None = None
         self._pool = ConnectionPool(
-            config.conninfo(lane),
+            self._conninfo,
             connection_class=PooledConnection,
-            kwargs={"autocommit": True, "on_failure": self._connect_failed},
+            kwargs={"autocommit": True, "knock": self._knock, "on_failure": self._connect_failed},
             configure=self._connected,
             min_size=size,
             max_size=size,
@@ -246,10 +256,28 @@ class LanePool:
     def _connected(self, made: PooledConnection) -> None:
         made.timeout_s = self._timeout_s
         self._error = None
+        self._refused = False
         self._recount(made)
+
+    def _knock(self) -> None:
+        # The driver waits two seconds at least for a server that takes connections and answers
+        # none. Behind a network that swallows everything every attempt hangs for so long, and
+        # the one under way when it is back would keep the lane away for as much longer. One
+        # that refuses is heard at once, and is not to be asked twice.
+        if not self._losing or self._refused:
+            return
+        try:
+            probe(self._conninfo, Lane.READ, self._knock_s, self._clock)
+        except NoAnswer as error:
+            raise psycopg.OperationalError(str(error)) from error
+        except BackendFailed:
+            return  # the driver will get the same answer, and knows all of it
 
     def _connect_failed(self, error: BaseException) -> None:
         self._error = error
+        self._refused = not isinstance(error.__cause__, NoAnswer) and not isinstance(
+            error, psycopg.errors.ConnectionTimeout
+        )
         self._recount()
         self._observer.failed(self.lane, judge(error).kind)
         down_since_s = self._down_since_s
@@ -261,6 +289,7 @@ class LanePool:
             before = len(self._live)
             self._live = frozenset(one for one in (*self._live, *made) if not one.closed)
             size = len(self._live)
+            self._losing = size < before or (self._losing and size < self.size_max)
             if size:
                 self._down_since_s = None
             elif self._down_since_s is None:

@@ -31,6 +31,10 @@ STATEMENTS: Final = {
 """What each lane is asked."""
 
 
+class NoAnswer(BackendFailed):
+    """Nothing came back in time, not even a refusal."""
+
+
 def probe(conninfo: str, lane: Lane, timeout_s: float, clock: Clock) -> None:
     """Connect, ask, disconnect.
 
@@ -45,7 +49,8 @@ def probe(conninfo: str, lane: Lane, timeout_s: float, clock: Clock) -> None:
         clock: measures it.
 
     Raises:
-        BackendFailed: no right answer in time.
+        NoAnswer: no answer in time.
+        BackendFailed: the wrong answer.
     """
     deadline_s = clock.now_s() + timeout_s
     connection = PGconn.connect_start(conninfo.encode())
@@ -93,7 +98,7 @@ def _await(connection: abc.PGconn, wanted: int, deadline_s: float, clock: Clock)
     poll = select.poll()
     poll.register(connection.socket, wanted)
     if left_s <= 0 or not poll.poll(math.ceil(left_s * 1000)):
-        raise BackendFailed("the probe got no answer in time")
+        raise NoAnswer("the probe got no answer in time")
 
 
 def _failure(connection: abc.PGconn) -> BackendFailed:

@@ -159,3 +159,22 @@ def test_a_server_that_is_away_is_not_stormed(make_backend: Make) -> None:
         thread.join()
     # The first attempt of every connection and the driver's second one, then a few a second.
     assert 2 <= len(came) <= 80
+
+
+def test_an_attempt_that_hangs_keeps_no_lane_away(
+    postgres_url: str, proxy: Proxy, make_backend: Make, until: Until
+) -> None:
+    """With a connect time-out that no test could wait for."""
+    backend = make_backend(
+        through(postgres_url, proxy), connect_timeout_s=600.0, probe_timeout_s=0.2
+    )
+    proxy.set(Fault.SWALLOW)
+    for call in (backend.read, backend.write) * 2:
+        with pytest.raises(BackendFailed):
+            call(lambda s: s.execute("SELECT 1"), Bounds(1.0, 0.1))
+    until(lambda: not any(backend.signals(lane).size for lane in Lane))
+    # Attempts are made and given up, one after the other.
+    until(lambda: "no answer in time" in backend._pools[Lane.READ].error)
+    proxy.set(Fault.NONE)
+    until(lambda: _whole(backend))
+    assert _works(backend.read)
