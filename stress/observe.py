@@ -40,8 +40,8 @@ def run(options: Namespace) -> int:
         watch = Prometheus(where.folder, [server.admin], port, interval_s=INTERVAL_S)
         with watch as prometheus:
             since_s = prometheus.now_s()
-            print(text(server, prometheus, options.seconds), flush=True)
             with suppress(KeyboardInterrupt):
+                print(text(server, prometheus, options.seconds), flush=True)
                 _load(server, options)
             if options.pictures:
                 _draw(prometheus, since_s, options.pictures)

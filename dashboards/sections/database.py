@@ -11,15 +11,15 @@ DATABASE: Final = Section(
     (
         answer(
             "Breakers not closed",
-            "Breakers of workers that are open or half-open now. While one is, the lane answers "
-            "breaker_open and only a probe reaches the database.",
+            "Breakers that are open or half-open now, over all hosts. While one is open, the lane "
+            "answers breaker_open and only a probe reaches the database.",
             'sum(guard_breaker_state{HERE, state!="closed"})',
             unit="short",
             steps=rising(1, 2),
         ),
         Panel(
             title="Breakers",
-            help="Workers by the state of their breaker, without the closed ones.",
+            help="Hosts by the state of their breaker, without the closed ones.",
             unit="short",
             queries=(
                 Query(
@@ -72,6 +72,56 @@ DATABASE: Final = Section(
                 ),
             ),
             look=Look.STACKED,
+        ),
+        Panel(
+            title="Let through by the breaker",
+            help="Share of the requests that the breaker of the most cautious host lets through: "
+            "1 while it is closed, rising again after an outage.",
+            unit="percentunit",
+            queries=(
+                Query("min by (breaker) (guard_breaker_admitted_ratio{HERE})", "{{breaker}}"),
+            ),
+            top=1.0,
+        ),
+        Panel(
+            title="Probes",
+            help="By how they ended. Probes that fail say that the database is still away; see "
+            "GUARD_PROBE_TIMEOUT if they time out while it answers others.",
+            unit="short",
+            queries=(
+                Query(
+                    "sum by (breaker, outcome) (increase(guard_breaker_probes_total{HERE}"
+                    "[$__rate_interval]))",
+                    "{{breaker}} {{outcome}}",
+                ),
+            ),
+            look=Look.STACKED,
+        ),
+        Panel(
+            title="Since a breaker opened",
+            help="Time since the breaker last opened on any host; nothing if it never did.",
+            unit="s",
+            queries=(
+                Query(
+                    "min by (breaker) (time() - "
+                    "(guard_breaker_opened_timestamp_seconds{HERE} > 0))",
+                    "{{breaker}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="Breakers shared with other hosts",
+            help="Hosts that exchange their breakers' state over Redis, and exchanges that failed. "
+            "Where no Redis is set both are 0; without it each host finds out by itself.",
+            unit="short",
+            queries=(
+                Query("sum(guard_breaker_shared_store_up{HERE})", "hosts that exchange"),
+                Query(
+                    "sum(increase(guard_breaker_shared_store_errors_total{HERE}"
+                    "[$__rate_interval]))",
+                    "failed exchanges",
+                ),
+            ),
         ),
         Panel(
             title="Statements",
