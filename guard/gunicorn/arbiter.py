@@ -139,8 +139,9 @@ class Arbiter:
             return None
         host, _, port = settings.admin_bind.rpartition(":")
         self._keeper = Keeper(
-            self._board, lambda: self._loaded, totals=self._source, version=guard_version()
-        )
+            self._board, lambda: self._loaded, totals=self._source,
+            lock_waits=self.lock_waits, version=guard_version(),
+        )  # fmt: skip
         app = AdminApp(
             self._source, self.workers, self.lock_waits, status=self._keeper,
             token=settings.admin_token, local=is_loopback(settings.admin_bind),

@@ -46,6 +46,7 @@ def document(seen: Seen) -> dict[str, Any]:
         "lanes": {lane.value: lane_document(seen, lane, recent, window) for lane in Lane},
         "queues": queue_documents(seen, recent),
         "workers": [worker_document(seen, worker) for worker in seen.workers],
+        "lock_waits": seen.lock_waits,
         "refusals": [_refusal(seen, one) for one in seen.refusals],
         "events": [
             {"at_unix_s": seen.unix(one.at_s), "kind": one.kind, "text": one.text}

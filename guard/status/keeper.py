@@ -62,23 +62,26 @@ class Keeper:
         source: the board.
         loaded: gives the settings in force.
         totals: gives the totals where there is more than the board's; the board where None.
+        lock_waits: gives who waits for a lock, as ``LockWait.document`` says it.
         clock: the monotonic clock that the workers use too.
         wall: the wall time in seconds.
         version: Guard's version, for people.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but two are optional seams
         self,
         source: Source,
         loaded: Callable[[], Loaded],
         *,
         totals: MetricSource | None = None,
+        lock_waits: Callable[[], Sequence[dict[str, Any]]] = tuple,
         clock: Clock | None = None,
         wall: Callable[[], float] = wall_s,
         version: str = "",
     ) -> None:
         self._source = source
         self._totals: MetricSource = totals or source
+        self._lock_waits = lock_waits
         self._loaded = loaded
         self._clock = clock or MonotonicClock()
         self._wall = wall
@@ -159,6 +162,7 @@ class Keeper:
             workers=tuple(workers),
             since_s=self._since_s,
             refusals=tuple(self._source.refusals()),
+            lock_waits=tuple(self._lock_waits()),
             events=tuple(self._events.latest()),
             loaded=self._loaded(),
             version=self._version,

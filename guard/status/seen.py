@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +33,7 @@ class Seen(NamedTuple):
         workers: the workers.
         since_s: when each worker was first seen, by pid.
         refusals: newest first.
+        lock_waits: who waits for a lock, the longest first.
         events: newest first.
         loaded: the settings and their sources.
         version: Guard's.
@@ -46,6 +47,7 @@ class Seen(NamedTuple):
     workers: Sequence[WorkerView]
     since_s: Mapping[int, float]
     refusals: Sequence[Refusal]
+    lock_waits: Sequence[dict[str, Any]]
     events: Sequence[Event]
     loaded: Loaded
     version: str = ""

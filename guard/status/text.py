@@ -22,6 +22,7 @@ def text(document: dict[str, Any], *, lines: int = _LINES) -> str:
         _lanes(document) + _queues(document),
         _requests(document),
         _workers(document),
+        _recent("lock waits", [_lock_wait(one) for one in document["lock_waits"][:lines]]),
         _recent("last refusals", [_refusal(one) for one in document["refusals"][:lines]]),
         _recent("last events", [_event(one) for one in document["events"][:lines]]),
     ]
@@ -110,6 +111,14 @@ def _workers(document: dict[str, Any]) -> str:
 
 def _recent(title: str, lines: list[str]) -> str:
     return f"{title}:\n" + "".join(f"  {line}\n" for line in lines) if lines else ""
+
+
+def _lock_wait(one: dict[str, Any]) -> str:
+    behind = ", ".join(f"{each['pid']} {each['application_name']}" for each in one["blockers"])
+    what = f"{one['lock']} {one['relation']}".strip()
+    return f"{one['lane']} {one['pid']} waits {_ms(1000 * one['waited_s'])} for {what}" + (
+        f" behind {behind}" if behind else ""
+    )
 
 
 def _refusal(one: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from status_world import START_S, StatusWorld
 
 from guard import metrics
+from guard.backends.waits import Blocker, LockWait
 from guard.board import Board, Refusal
 from guard.core.vocabulary import BreakerPhase, Lane, Reason
 from guard.settings import load
@@ -269,3 +270,14 @@ def test_the_thread_looks_and_outlives_a_failure(
         assert source.enough.wait(20)
         made.stop()
     assert "could not be looked at" in caplog.text
+
+
+def test_who_waits_for_whom() -> None:
+    blocker = Blocker(9, "batch", "idle in transaction", 3.0, "")
+    wait = LockWait(Lane.WRITE, 1, 2.5, "tuple ExclusiveLock", "stock", 7, blockers=(blocker,))
+    board, _row = Board.local()
+    made = Keeper(board, lambda: load({}, cores=2), lock_waits=lambda: [wait.document()])
+    found = json.loads(made.json())
+    check(found)
+    assert found["lock_waits"][0]["blockers"][0]["pid"] == 9
+    assert "write 7 waits 2500 ms for tuple ExclusiveLock stock behind 9 batch" in made.text()

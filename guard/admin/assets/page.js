@@ -96,6 +96,8 @@ function showQueues(status) {
     status.queues.map((one) => levelRow(one.queue, one)), make("p", {}, waits.join(" · "))));
 }
 
+const session = (one) => [one.pid || "", one.application_name, one.state, one.query].filter(Boolean).join(" · ") || "–";
+
 function showTables(status) {
   const span = (one) => [one.seconds >= 890 ? "last 15 min" : `last ${duration(Math.round(one.seconds))}`, one];
   table("requests", ["", "#admitted", "#shed", "#share", "#would shed", "#exempt", "#errors", "#p50", "#p95", "#p99", "shed by reason"],
@@ -115,6 +117,10 @@ function showTables(status) {
         return [make("td", { class: "n" }, `${lane.in_use}/${lane.pool}`), count(lane.waiting),
           make("td", { class: "n" }, `${lane.in_flight}/${lane.permits}`), cell(lane.breaker || "–")];
       }))), "There is no worker.");
+  $("locks-section").hidden = !status.lock_waits.length;
+  table("locks", ["lane", "#waiters", "#waited", "lock", "of", "who", "behind"],
+    status.lock_waits.map((one) => make("tr", {}, cell(one.lane), count(one.waiters), make("td", { class: "n" }, ms(1000 * one.waited_s)),
+      cell(one.lock), cell(one.relation || "–"), cell(session(one)), cell(one.blockers.map(session).join("; ") || "–"))), "");
   table("refusals", ["time", "lane", "reason", "#for", "why", "#pid"],
     status.refusals.map((one) => make("tr", {}, make("td", { class: "nowrap" }, clock(one.at_unix_s)), cell(one.lane),
       make("td", { class: "nowrap" }, one.reason), count(one.stands_for), cell(one.why), make("td", { class: "n" }, one.pid))),
