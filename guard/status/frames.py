@@ -205,7 +205,7 @@ def phase(now: Frame, lane: Lane) -> tuple[BreakerPhase, dict[str, int]]:
         each.value: round(now.value(metrics.BREAKER_STATE, lane.value, each.value))
         for each in BreakerPhase
     }
-    order = (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN)
+    order = (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN, BreakerPhase.RECOVERING)
     worst = next((each for each in order if found[each.value]), BreakerPhase.CLOSED)
     return worst, found
 

@@ -4,7 +4,7 @@ The rules, in the order in which they are asked; the first that holds speaks:
 
 1. no worker, or none that gives a sign of life: down
 2. a pool has lost all its connections, or a breaker is open: the database is sick
-3. no worker is ready: not serving
+3. a breaker lets a growing share through: recovering; no worker is ready: not serving
 4. requests were shed in the last seconds: shedding
 5. a worker is silent or not ready: degraded
 6. a lane is at its limit, or somebody waits: busy
@@ -117,7 +117,7 @@ class Verdict(NamedTuple):
 
 def verdict(facts: Facts) -> Verdict:
     """Return the verdict; see the module's rules."""
-    for rule in (_down, _unconnected, _database, _not_serving, _shedding, _degraded, _busy):
+    for rule in _RULES:
         found = rule(facts)
         if found is not None:
             return found
@@ -147,7 +147,7 @@ def _unconnected(facts: Facts) -> Verdict | None:
 
 
 def _database(facts: Facts) -> Verdict | None:
-    sick = [each for each in facts.lanes if each.breaker is not BreakerPhase.CLOSED]
+    sick = [each for each in facts.lanes if each.breaker in _SICK]
     if not sick:
         return None
     names = " and ".join(each.lane.value for each in sick)
@@ -158,6 +158,15 @@ def _database(facts: Facts) -> Verdict | None:
     share = _share(facts)
     text += f"; shedding {share}" if share else ""
     return Verdict(Level.BAD, text, LOOK_AT_DATABASE)
+
+
+def _recovering(facts: Facts) -> Verdict | None:
+    back = [each.lane.value for each in facts.lanes if each.breaker is BreakerPhase.RECOVERING]
+    if not back:
+        return None
+    share = _share(facts)
+    text = f"Recovering: the {' and '.join(back)} breaker lets a growing share through"
+    return Verdict(Level.WARN, f"{text}; shedding {share}" if share else text)
 
 
 def _not_serving(facts: Facts) -> Verdict | None:
@@ -201,6 +210,10 @@ def _busy(facts: Facts) -> Verdict | None:
         return None
     text = "Busy: " + "; ".join(_pool(each) for each in busy) + "; nothing shed"
     return Verdict(Level.WARN, text)
+
+
+_SICK = (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN)
+_RULES = (_down, _unconnected, _database, _recovering, _not_serving, _shedding, _degraded, _busy)
 
 
 def _fine(facts: Facts) -> Verdict:

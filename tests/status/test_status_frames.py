@@ -80,7 +80,7 @@ def test_the_worst_phase_of_a_breaker(workers: dict[str, int], expected: Breaker
     samples = [Sample(metrics.BREAKER_STATE, ("read", p), n) for p, n in workers.items()]
     worst, by_phase = phase(frame(0.0, samples), Lane.READ)
     assert worst is expected
-    assert by_phase == {"closed": 0, "open": 0, "half-open": 0} | workers
+    assert by_phase == dict.fromkeys(BreakerPhase, 0) | workers
 
 
 def test_a_span_without_requests_sheds_nothing() -> None:

@@ -38,6 +38,11 @@ def facts(*lanes: LaneFacts, workers: int = 2, ready: int = 2, **more: object) -
         ),
         (facts(READ._replace(shed=1)), "warn", None),
         (facts(READ._replace(shed=1, admitted=999)), "warn", "Shedding under 1 %"),
+        (
+            facts(OPEN._replace(breaker=BreakerPhase.RECOVERING)),
+            "warn",
+            "Recovering: the read breaker lets a growing share through",
+        ),
         (facts(workers=0, ready=0), "bad", "Down: there is no worker process"),
         (facts(silent=2, silent_s=12.4), "bad", "Down: no worker has given a sign of life for 12"),
         (facts(silent=1, silent_s=12.4), "warn", "Degraded: 1 of 2 workers silent since 12 s"),

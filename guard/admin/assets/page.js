@@ -74,7 +74,7 @@ function showLanes(status) {
     const { phase, probe_in_s: probe, workers } = lane.breaker;
     const at = Object.values(workers).reduce((sum, n) => sum + n, 0);
     const share = at > 1 && phase !== "closed" ? ` in ${workers[phase]} of ${at}` : "";
-    const next = phase === "closed" ? "" : probe > 0 ? `, probe in ${probe.toFixed(1)} s` : ", probing";
+    const next = ["closed", "recovering"].includes(phase) ? "" : probe > 0 ? `, probe in ${probe.toFixed(1)} s` : ", probing";
     return make("article", { class: "lane" },
       make("h2", {}, `${name} lane`, make("span", { class: `tile ${phase}` }, `breaker ${phase}${share}${next}`)),
       levelRow("pool", lane.pool), levelRow("waiting", lane.waiting), levelRow("in flight", lane.in_flight),
