@@ -1,4 +1,4 @@
-"""``python -m guard``: the settings, whether the guard can fire with them, and their docs."""
+"""``python -m guard``: settings, whether the guard can fire with them, their docs, a live view."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from guard import top
 from guard.errors import BackendFailed, SettingsError
 from guard.export.docs import markdown as metrics_page
 from guard.settings import load
@@ -32,7 +33,7 @@ EXIT_INTERRUPTED: Final = 128 + 2
 _EPILOG: Final = """\
 exit status:
   0   all is well
-  1   a database can't be reached, or a generated file is stale
+  1   a database or a service can't be reached, or a generated file is stale
   2   the command line is wrong
   78  a setting is wrong; every problem is on stderr
 """
@@ -87,12 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="python -m guard",
-        description="Guard's settings, and whether it can work with them.",
+        description="Guard's settings, whether it can work with them, and a running service.",
         epilog=_EPILOG,
         formatter_class=raw,
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (_add_config, _add_check, _add_docs):
+    for add in (_add_config, _add_check, _add_docs, _add_top):
         add(commands)
     return parser
 
@@ -140,6 +141,20 @@ def _add_docs(commands: _Commands) -> None:
         "--root", type=Path, default=Path(), help="the project's directory (default: this one)"
     )
     command.set_defaults(run=_docs)
+
+
+def _add_top(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "top",
+        help="show a running service: the operator's page in a terminal",
+        description="Show a running service, refreshed each second; Ctrl-C ends it. Where the "
+        "admin listener wants a token it is taken from GUARD_ADMIN_TOKEN.",
+    )
+    command.add_argument(
+        "--url", help="the admin listener (default: GUARD_ADMIN_BIND's, or http://127.0.0.1:8001)"
+    )
+    command.add_argument("--once", action="store_true", help="print once, without any control code")
+    command.set_defaults(run=lambda options: top.run(options.url, just_once=options.once))
 
 
 def _config(options: argparse.Namespace) -> int:

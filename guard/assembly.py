@@ -19,6 +19,7 @@ from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
 from guard.meter import PoolMeter
 from guard.parts import parts
+from guard.refusals import RefusalSampler
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import exchange, lane_breakers
@@ -83,6 +84,9 @@ class Assembly:
             book=_book(settings, recorder, clock),
             serving=self._serving,
         )
+        # A recorder that is no row of a board keeps no refusals.
+        ring = getattr(recorder, "refusals", None)
+        self._kept = RefusalSampler(self.controller, ring, clock) if ring is not None else None
         meter.controller = self.controller
         kind = kind_of(settings.database_url)
         self._database = self._parts.database(backend, self.controller, kind) if backend else None
@@ -152,8 +156,13 @@ class Assembly:
             problem_type=settings.problem_type,
             correlate=correlate_by(settings.request_id, new_id),
             on_named=self._exemplars.keep,
-            on_shed=self._refusals.note,
+            on_shed=self._shed,
         )
+
+    def _shed(self, lane: Lane, reason: Reason) -> None:
+        self._refusals.note(lane, reason)
+        if self._kept is not None:
+            self._kept.note(lane, reason)
 
     @property
     def why_not_ready(self) -> str:

@@ -12,7 +12,7 @@ from guard.core import codel, hold_time
 from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_once, decide
 from guard.core.retry_after import retry_after_s
 from guard.core.vocabulary import Lane, Mode, Reason
-from guard.permit import LaneState, Permit
+from guard.permit import LaneState, Permit, Refused
 from guard.request import RequestScope
 
 # Bound once: a look-up of an enumeration's member costs as much as a comparison of numbers.
@@ -203,7 +203,10 @@ class Controller:
             now_s - scope.arrived_s,
             scope.deadline_at_s - scope.arrived_s,
         )
-        return decide(signals, state.limits)
+        decision = decide(signals, state.limits)
+        if decision.reason is not _SERVES:
+            state.refused = Refused(now_s, signals, decision)
+        return decision
 
     def scope(self, lane: Lane | None, age_s: float = 0.0) -> RequestScope:
         """Return a new request's scope; ``age_s`` is the time since it was accepted."""
@@ -276,6 +279,10 @@ class Controller:
         state = self._lanes[lane]
         with state.lock:
             state.hold_s = hold_time.update(state.hold_s, held_s)
+
+    def last_refused(self, lane: Lane) -> Refused | None:
+        """Return the lane's last refusal with the numbers that decided; None before the first."""
+        return self._lanes[lane].refused
 
     def breaker(self, lane: Lane) -> BreakerGate | None:
         """Return the lane's breaker."""

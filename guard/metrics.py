@@ -137,8 +137,9 @@ QUEUE_DEPTH = _gauge(
 )
 QUEUE_CAPACITY = _gauge("guard_queue_capacity", "Places in a queue.", queue=QUEUES)
 QUEUE_WAIT = _histogram(
-    "guard_queue_wait_seconds", "Time from accept to the guard.", WAIT_BUCKETS_S, queue=("kernel",)
-)
+    "guard_queue_wait_seconds", "Time from accept to the guard.", WAIT_BUCKETS_S,
+    queue=("kernel", "executor"),
+)  # fmt: skip
 POOL_CONNECTIONS = _gauge(
     "guard_pool_connections", "Working connections by state.", pool=LANES, state=POOL_STATES
 )
@@ -206,6 +207,10 @@ BREAKER_STORE_UP = _gauge(
 BREAKER_STORE_ERRORS = _counter(
     "guard_breaker_shared_store_errors_total", "Exchanges with Redis that failed."
 )
+BREAKER_PROBE_DUE = _gauge(
+    "guard_breaker_probe_due_seconds", "Time until a breaker's next probe; 0 while it is closed.",
+    Merge.MAX, breaker=LANES,
+)  # fmt: skip
 HTTP_DURATION = _histogram(
     "guard_http_request_duration_seconds",
     "Duration of admitted requests, until the body was closed.", REQUEST_BUCKETS_S,

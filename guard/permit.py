@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.core import codel, hold_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guard.core.admission import Limits
+    from guard.core.admission import Decision, Limits, Signals
     from guard.core.vocabulary import Outcome
 
 
@@ -39,10 +39,27 @@ class BreakerGate(Protocol):
         ...
 
 
+class Refused(NamedTuple):
+    """A lane's last refusal.
+
+    Attributes:
+        at_s: when it was decided.
+        signals: the numbers that decided.
+        decision: the verdict.
+    """
+
+    at_s: float
+    signals: Signals
+    decision: Decision
+
+
 class LaneState:
     """One lane's counters; every field but the constants is guarded by ``lock``."""
 
-    __slots__ = ("breaker", "codel", "hold_s", "in_flight", "limits", "lock", "slots", "unfinished")
+    __slots__ = (
+        "breaker", "codel", "hold_s", "in_flight", "limits", "lock", "refused", "slots",
+        "unfinished",
+    )  # fmt: skip
 
     def __init__(
         self, limits: Limits, slots: Callable[[], int], breaker: BreakerGate | None
@@ -55,6 +72,8 @@ class LaneState:
         self.unfinished = 0
         self.hold_s = hold_time.FIRST_GUESS_S
         self.codel = codel.Codel()
+        # Read without the lock: it is one store of a whole tuple.
+        self.refused: Refused | None = None
 
 
 class Permit:

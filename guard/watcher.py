@@ -41,6 +41,10 @@ class Probed(Protocol):
         """Run the probe because the lane has no connection, or none that comes back."""
         ...
 
+    def remaining_s(self) -> float:
+        """Return the seconds until the next probe; 0 while closed."""
+        ...
+
 
 class Progress:
     """Tells whether a lane's connections come back. Not thread-safe."""
@@ -96,6 +100,7 @@ class Watcher:
         self._controller = controller
         self._backend = backend
         self._record = recorder
+        self._breakers = breakers
         self._ready = ready
         self._single_writer = single_writer
         self._also = also
@@ -129,6 +134,8 @@ class Watcher:
         heartbeat = getattr(self._record, "heartbeat", None)
         if heartbeat is not None:
             heartbeat(self._controller.clock.now_s())
+        for lane, breaker in self._breakers.items():
+            self._record.set(metrics.BREAKER_PROBE_DUE, (lane.value,), breaker.remaining_s())
         waiting = {lane: self._publish_lane(lane, elapsed_s) for lane in Lane}
         writing = waiting[Lane.WRITE] if self._single_writer else 0
         self._record.set(metrics.QUEUE_DEPTH, ("writer",), writing)

@@ -31,6 +31,8 @@ _SCENARIOS = {
     "chaos": "stress.chaos",
     "observe": "stress.observe",
     "board-kills": "stress.board_kills",
+    "scrapes": "stress.scrapes",
+    "page-pictures": "stress.page_pictures",
 }
 _INTERRUPTED = 130
 
@@ -90,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    for command in (commit, overhead, compare, cost, stampede):
+    scrapes = _add_page(commands)
+    for command in (commit, overhead, compare, cost, stampede, scrapes):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 
@@ -102,6 +105,18 @@ def _add_observe(commands: _Commands) -> None:
     observe.add_argument("--port", type=_count, default=9090, help="Prometheus' own, if it is free")
     observe.add_argument("--seed", type=int, default=1)
     observe.add_argument("--pictures", type=Path, help="draw the dashboard's rows to this folder")
+
+
+def _add_page(commands: _Commands) -> argparse.ArgumentParser:
+    scrapes = commands.add_parser("scrapes", help="the admin listener through kills and a reload")
+    scrapes.add_argument("--scrapes", type=_count, default=5000)
+    scrapes.add_argument("--kills", type=_count, default=12)
+    scrapes.add_argument("--seconds", type=_positive, default=75.0, help="over which they spread")
+    pictures = commands.add_parser("page-pictures", help="pictures of the operator's page")
+    pictures.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    pictures.add_argument("--rate", type=_positive, default=900.0, help="users/s of the overload")
+    pictures.add_argument("--out", type=Path, default=Path("docs/images"))
+    return scrapes
 
 
 def _positive(text: str) -> float:

@@ -133,6 +133,11 @@ class Server:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The arbiter's process; 0 where it does not run."""
+        return 0 if self._process is None else self._process.pid
+
     def signal(self, number: int) -> None:
         """Send a signal to the arbiter."""
         if self._process is not None:

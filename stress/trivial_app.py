@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from guard.assembly import assemble
+from guard.gunicorn import current_worker
 from guard.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 BODY = b"hello"
+_HOLD_S = 0.05
 _HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
 
 
@@ -28,3 +31,16 @@ def plain() -> Callable[..., Iterable[bytes]]:
 def guarded() -> Callable[..., Iterable[bytes]]:
     """Return the app behind the guard, with no database and every request admitted."""
     return assemble(load().settings).wrap(app)
+
+
+def slow() -> Callable[..., Iterable[bytes]]:
+    """Return an app that holds its thread for a while, measured into the worker's row."""
+    worker = current_worker()
+    recorder = worker.recorder if worker is not None else None
+    assembly = assemble(load().settings, recorder=recorder)
+
+    def wait(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        Event().wait(_HOLD_S)
+        return app(environ, start_response)
+
+    return assembly.wrap(wait)

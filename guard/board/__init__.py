@@ -2,6 +2,7 @@
 
 from guard.board.board import Board, RowInUse, RowTaken, WorkerView
 from guard.board.notes import Note
+from guard.board.refusals import Refusal, Ring
 from guard.board.row import WorkerRow
 
-__all__ = ["Board", "Note", "RowInUse", "RowTaken", "WorkerRow", "WorkerView"]
+__all__ = ["Board", "Note", "Refusal", "Ring", "RowInUse", "RowTaken", "WorkerRow", "WorkerView"]

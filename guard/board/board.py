@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from guard.board.breakers import BreakerRegion
 from guard.board.layout import BoardHead, Layout, RowMemory
 from guard.board.notes import Notes
+from guard.board.refusals import Rings
 from guard.board.row import WorkerRow
 from guard.board.shared import Shared, decided
 from guard.board.sums import Directory, Totals
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.board.layout import Labels
+    from guard.board.refusals import Refusal
     from guard.clock import Clock
     from guard.core.vocabulary import Lane
     from guard.events import Decided
@@ -109,6 +111,7 @@ class Board:
         self._promises = memory[start : start + layout.promises_bytes]
         locks = Locks.shared() if shared else Locks()
         self._breakers = BreakerRegion(memory[layout.breakers_at :], layout.rows, locks)
+        self._rings = Rings(layout.rows)
         self._directories: dict[RowMemory, Directory] = {}
         self._pause = Event()
 
@@ -157,6 +160,7 @@ class Board:
         row = WorkerRow(memory, self._routes, siblings, note, shared=self._shared)
         note.clear()
         row.breakers = self._breakers.of_worker(index)
+        row.refusals = self._rings.ring(index)
         memory.pid = pid
         memory.heartbeat_s = self._clock.now_s()
         row.set(WORKERS, (), 1.0)
@@ -228,6 +232,10 @@ class Board:
         """Return what each living worker notes, by its process id; see ``guard.board.notes``."""
         rows = enumerate(self._rows)
         return {row.pid: self._notes.note(index).read() for index, row in rows if row.owned}
+
+    def refusals(self, most: int = 100) -> list[Refusal]:
+        """Return the newest refusals that workers kept, the newest first, at most ``most``."""
+        return self._rings.latest(most)
 
     def workers(self) -> list[WorkerView]:
         """Return each worker with its own gauges."""

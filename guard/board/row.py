@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from guard.board.breakers import WorkerBreakers
     from guard.board.layout import Key, Labels
     from guard.board.notes import Note
+    from guard.board.refusals import Ring
     from guard.board.shared import Shared
     from guard.events import Count, Series
     from guard.metrics import Metric
@@ -54,6 +55,7 @@ class WorkerRow:
         siblings: as above.
         note: the document beside the row; for one thread.
         breakers: the host's breakers as this worker uses them; None without a board.
+        refusals: takes the worker's refusals; ``Board.claim`` sets it.
     """
 
     breakers: WorkerBreakers | None = None
@@ -71,6 +73,7 @@ class WorkerRow:
         self._routes_of_host = routes_of_host
         self.siblings = siblings
         self._shared = shared
+        self.refusals: Ring | None = None
         self._routes: set[str] = set()
         self._host_routes: set[str] = set()
         self._told = False

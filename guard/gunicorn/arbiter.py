@@ -1,4 +1,4 @@
-"""What gunicorn's arbiter holds for the whole host: the board, its rows, the admin listener."""
+"""What gunicorn's arbiter holds for the whole host: board, rows, status, admin listener."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guard.admin import AdminApp, AdminListener, WorkerState
 from guard.board import Board
+from guard.export.host import guard_version
 from guard.gunicorn.queues import HostSource
+from guard.settings.forms import is_loopback
+from guard.status import Keeper
 from guard.watches.locks import all_waits
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from guard.events import Recorder
     from guard.settings import Settings
+    from guard.settings.load import Loaded
 
 OFF: Final = "off"
 
@@ -26,7 +30,7 @@ class Arbiter:
     The arbiter's main thread alone changes it; the admin listener's threads read.
 
     Args:
-        settings: the settings at the start.
+        loaded: the settings at the start.
         listeners: gives gunicorn's listeners.
 
     Attributes:
@@ -34,16 +38,16 @@ class Arbiter:
         listener: the admin listener, or None where it is off.
     """
 
-    def __init__(
-        self, settings: Settings, listeners: Callable[[], Sequence[object]] = tuple
-    ) -> None:
-        self.settings = settings
+    def __init__(self, loaded: Loaded, listeners: Callable[[], Sequence[object]] = tuple) -> None:
+        self._loaded = loaded
+        self.settings = settings = loaded.settings
         # A reload starts all new workers before it stops the old ones, and some may linger.
         self._rows_max = 2 * settings.workers + 8
         self._board = Board.anonymous(self._rows_max)
         self._source = HostSource(self._board, listeners)
         self._rows: dict[int, int] = {}
-        self.listener = self._make_listener(settings.admin_bind)
+        self._keeper: Keeper | None = None
+        self.listener = self._make_listener(settings)
 
     def bind_admin(self, *, patient: bool) -> str:
         """Take the admin address; return what is wrong with it, or an empty string.
@@ -64,8 +68,16 @@ class Arbiter:
 
     def start_admin(self) -> None:
         """Start to answer on the admin address."""
-        if self.listener is not None:
+        if self._keeper is not None and self.listener is not None:
+            self._keeper.start()
             self.listener.start()
+
+    def reload(self, loaded: Loaded) -> None:
+        """Give other settings to the workers that start from now on."""
+        self._loaded = loaded
+        self.settings = loaded.settings
+        if self._keeper is not None:
+            self._keeper.reloaded()
 
     @property
     def admin_address(self) -> str:
@@ -122,9 +134,16 @@ class Arbiter:
         """Return who waits for a lock in any worker, the longest first; see ``LockWait``."""
         return all_waits(self._board.notes().values())
 
-    def _make_listener(self, bind: str) -> AdminListener | None:
-        if bind == OFF:
+    def _make_listener(self, settings: Settings) -> AdminListener | None:
+        if settings.admin_bind == OFF:
             return None
-        host, _, port = bind.rpartition(":")
-        app = AdminApp(self._source, self.workers, self.lock_waits)
+        host, _, port = settings.admin_bind.rpartition(":")
+        self._keeper = Keeper(
+            self._board, lambda: self._loaded, totals=self._source,
+            lock_waits=self.lock_waits, version=guard_version(),
+        )  # fmt: skip
+        app = AdminApp(
+            self._source, self.workers, self.lock_waits, status=self._keeper,
+            token=settings.admin_token, local=is_loopback(settings.admin_bind),
+        )  # fmt: skip
         return AdminListener(host.strip("[]"), int(port), app)

@@ -27,6 +27,7 @@ def banner(settings: Settings, urls: Sequence[str], admin: str, curl: str) -> st
     metrics = f"http://{admin}/metrics (also /livez, /readyz)" if admin else "off"
     lines = [
         ("service", ", ".join(urls)),
+        ("page", f"http://{admin}/ (in a terminal: python -m guard top)" if admin else "off"),
         ("metrics", metrics),
         ("database", _database(settings)),
         ("capacity", _capacity(settings)),

@@ -17,7 +17,7 @@ from guard.gunicorn.context import WorkerContext, become_worker
 from guard.gunicorn.ending import Ending
 from guard.gunicorn.logs import set_up
 from guard.gunicorn.queues import EXECUTOR, executor_queue
-from guard.gunicorn.startup import settings_in_force, start
+from guard.gunicorn.startup import loaded_in_force, settings_in_force, start
 from guard.settings.model import specs
 
 if TYPE_CHECKING:
@@ -52,16 +52,18 @@ def on_reload(_server: Server) -> None:
     arbiter = _Process.arbiter
     if arbiter is None:
         return
-    settings = settings_in_force()
-    if settings.admin_bind != arbiter.settings.admin_bind:
-        tell("GUARD_ADMIN_BIND has changed: that takes a restart")
+    loaded = loaded_in_force()
+    settings = loaded.settings
+    for field in ("admin_bind", "admin_token"):
+        if getattr(settings, field) != getattr(arbiter.settings, field):
+            tell(f"GUARD_{field.upper()} has changed: that takes a restart")
     set_up(settings)
     changed = [
         spec.env
         for field, spec in specs().items()
         if getattr(settings, field) != getattr(arbiter.settings, field)
     ]
-    arbiter.settings = settings
+    arbiter.reload(loaded)
     log.info(
         "reload: new workers start, changed settings: %s", ", ".join(changed) or "none",
         extra={"guard_event": "reload", "guard_changed": changed},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from guard.errors import SettingsError
 from guard.gunicorn import preflight
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from guard.gunicorn.kinds import Server
     from guard.settings import Settings
+    from guard.settings.load import Loaded
 
 EXIT_CONFIG: Final = os.EX_CONFIG
 """Exit status (78) where a setting is wrong."""
@@ -31,7 +32,7 @@ EXIT_UNAVAILABLE: Final = os.EX_UNAVAILABLE
 class _InForce:
     """The settings that this process last found right."""
 
-    settings: Settings | None = None
+    loaded: Loaded | None = None
 
 
 def settings_or_exit() -> Settings:
@@ -42,18 +43,25 @@ def settings_or_exit() -> Settings:
     """
     become_arbiter()
     try:
-        _InForce.settings = load().settings
+        _InForce.loaded = load()
     except SettingsError as error:
         tell(*map(str, error.problems))
-        if _InForce.settings is None:
+        if _InForce.loaded is None:
             raise SystemExit(EXIT_CONFIG) from error
         tell("the reload keeps the settings that were in force")
-    return _InForce.settings
+    return _InForce.loaded.settings
+
+
+def loaded_in_force() -> Loaded:
+    """Return the settings that the configuration file last read, or read them now."""
+    if _InForce.loaded is None:
+        settings_or_exit()
+    return cast("Loaded", _InForce.loaded)
 
 
 def settings_in_force() -> Settings:
-    """Return the settings that the configuration file last read, or read them now."""
-    return _InForce.settings or settings_or_exit()
+    """Return the settings alone of ``loaded_in_force``."""
+    return loaded_in_force().settings
 
 
 def graceful_timeout_s(settings: Settings) -> int:
@@ -67,15 +75,16 @@ def start(server: Server) -> Arbiter:
     Where something is wrong, each problem is told in one line and the process exits: with
     status 78 where a setting has to change, 69 where something can't be had at the moment.
     """
-    settings = settings_in_force()
+    loaded = loaded_in_force()
     try:
-        _refuse(server, EXIT_CONFIG, preflight.configuration(settings, server.cfg))
-        return _start(server, settings)
+        _refuse(server, EXIT_CONFIG, preflight.configuration(loaded.settings, server.cfg))
+        return _start(server, loaded)
     except KeyboardInterrupt:
         _leave(server, 128 + signal.SIGINT)
 
 
-def _start(server: Server, settings: Settings) -> Arbiter:
+def _start(server: Server, loaded: Loaded) -> Arbiter:
+    settings = loaded.settings
     # An older arbiter that was told to start this one (USR2) still serves: what it holds is
     # taken over, not missing.
     upgrade = "GUNICORN_PID" in os.environ
@@ -90,7 +99,7 @@ def _start(server: Server, settings: Settings) -> Arbiter:
         _refuse(server, EXIT_CONFIG, [room.refuse] if room.refuse else [])
         if room.warn:
             tell(f"warning: {room.warn}")
-    arbiter = Arbiter(settings, lambda: server.LISTENERS)
+    arbiter = Arbiter(loaded, lambda: server.LISTENERS)
     problem = arbiter.bind_admin(patient=upgrade)
     _refuse(server, EXIT_UNAVAILABLE, [problem] if problem else [])
     return arbiter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 _URI: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9\-._~%]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
+_TOKEN: Final = re.compile(r"[!-9;-~]{16,512}")
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 _PATH: Final = re.compile(r"/[^\x00-\x20,\x7f]*")
 _ROUTE: Final = re.compile(r"([A-Za-z]{1,20}) +(/[^\x00-\x20,\x7f]*)")
@@ -130,6 +132,26 @@ def _address(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    if _TOKEN.fullmatch(text) is None:
+        raise Unfit(
+            "must be 16 to 512 printable ASCII letters without spaces and colons",
+            "openssl rand -hex 24",
+        )
+    return text
+
+
+def is_loopback(bind: str) -> bool:
+    """Return whether only this machine reaches a checked address (host:port)."""
+    host = _split_address(bind)[0].strip("[]").partition("%")[0]
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _uri(text: str) -> str:
     if _CONTROL.search(text):
         raise Unfit("must have no control characters")
@@ -160,6 +182,7 @@ _FORMS: Final[Mapping[Form, Callable[[str], str]]] = {
     "database": _database,
     "redis": _redis,
     "address": _address,
+    "token": _token,
     "uri": _uri,
     "path": _path,
     "route": _route,

@@ -11,7 +11,7 @@ from guard.core.vocabulary import Mode, Policy, RetryPolicy
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
 ]
-Form = Literal["", "database", "redis", "address", "uri", "path", "route"]
+Form = Literal["", "database", "redis", "address", "token", "uri", "path", "route"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +80,15 @@ class Settings:
     )  # fmt: skip
     admin_bind: str = _setting(
         "127.0.0.1:8001", "GUARD_ADMIN_BIND",
-        "host:port of /metrics, /livez and /readyz; off turns the listener off.",
+        "host:port of the operator's page, /status, /metrics, /livez and /readyz; off turns the "
+        "listener off. Off loopback it needs GUARD_ADMIN_TOKEN.",
         form="address",
+    )  # fmt: skip
+    admin_token: str = _setting(
+        "", "GUARD_ADMIN_TOKEN",
+        "What the admin listener wants to hear, as a bearer token or as the password of a "
+        "browser's login; at least 16 letters. /livez and /readyz stay open. Empty: on loopback "
+        "everybody may look.", secret=True, form="token",
     )  # fmt: skip
     mode: Mode = _setting(  # noqa: RUF009 - makes a field, as dataclasses.field does
         Mode.ENFORCE, "GUARD_MODE",

@@ -8,7 +8,7 @@ from guard.core import sizing
 from guard.core.sizing import DatabaseKind
 from guard.errors import BadSetting
 from guard.settings.durations import format_duration
-from guard.settings.forms import kind_of
+from guard.settings.forms import is_loopback, kind_of
 from guard.settings.masking import mask_url
 from guard.settings.model import specs
 
@@ -84,6 +84,14 @@ def _admin_port(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("admin_bind"), bind, allowed)
 
 
+def _admin_token(values: Values) -> Iterator[BadSetting]:
+    bind = values["admin_bind"]
+    if bind != "off" and not is_loopback(bind) and not values["admin_token"]:
+        allowed = f"needs {_env('admin_token')}: other machines reach this address"
+        hint = f"{_env('admin_token')}=$(openssl rand -hex 24), or {_env('admin_bind')}=127.0.0.1"
+        yield BadSetting(_env("admin_bind"), bind, allowed, hint)
+
+
 def _read_url(values: Values) -> Iterator[BadSetting]:
     url, read_url = values["database_url"], values["database_read_url"]
     if not read_url:
@@ -127,6 +135,7 @@ RULES: Final = (
     Rule(("breaker_open_s", "breaker_open_max_s"), _breaker_pause),
     Rule(("probe_timeout_s", "deadline_s"), _probe),
     Rule(("admin_bind", "port"), _admin_port),
+    Rule(("admin_bind", "admin_token"), _admin_token),
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("database_url", *SIZES), _fires),

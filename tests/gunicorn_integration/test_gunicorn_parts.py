@@ -36,10 +36,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from guard.settings import Settings
+    from guard.settings.load import Loaded
+
+
+def loaded(**environ: str) -> Loaded:
+    return load({"GUARD_ADMIN_BIND": "127.0.0.1:0", **environ}, cores=2)
 
 
 def settings(**environ: str) -> Settings:
-    return load({"GUARD_ADMIN_BIND": "127.0.0.1:0", **environ}, cores=2).settings
+    return loaded(**environ).settings
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ class TestGunicornIsAsWeKnowIt:
 
 class TestRows:
     def test_each_worker_has_one_and_gets_it_back(self) -> None:
-        arbiter = Arbiter(settings(GUARD_WORKERS="1"))
+        arbiter = Arbiter(loaded(GUARD_WORKERS="1"))
         rows = [arbiter.reserve(age) for age in range(10)]
         assert rows == list(range(10))
         assert arbiter.reserve(10) is None
@@ -101,7 +106,7 @@ class TestRows:
         assert [arbiter.reserve(age) for age in (12, 13)] == [1, 2]
 
     def test_counters_outlive_the_worker(self) -> None:
-        arbiter = Arbiter(settings())
+        arbiter = Arbiter(loaded())
         arbiter.reserve(1)
         row = arbiter.claim(1)
         row.add(metrics.HTTP_RESPONSES, ("GET", "/", "200"))
@@ -113,31 +118,32 @@ class TestRows:
         assert samples[metrics.HTTP_RESPONSES] == 1.0
 
     def test_without_a_row_a_worker_measures_for_itself(self) -> None:
-        arbiter = Arbiter(settings())
+        arbiter = Arbiter(loaded())
         arbiter.claim(99).add(metrics.HTTP_RESPONSES, ("GET", "/", "200"))
         assert arbiter.workers() == []
 
 
 class TestAdminAddress:
     def test_off(self) -> None:
-        arbiter = Arbiter(settings(GUARD_ADMIN_BIND="off"))
+        arbiter = Arbiter(loaded(GUARD_ADMIN_BIND="off"))
         assert arbiter.listener is None
         assert arbiter.admin_address == ""
         assert arbiter.bind_admin(patient=False) == ""
         arbiter.start_admin()
 
     def test_the_heir_does_not_bind(self) -> None:
-        arbiter = Arbiter(settings())
+        arbiter = Arbiter(loaded())
         assert arbiter.bind_admin(patient=True) == ""
         assert arbiter.listener is not None
         assert not arbiter.listener.bound
 
     def test_ipv6_is_written_in_brackets(self) -> None:
-        arbiter = Arbiter(settings(GUARD_ADMIN_BIND="[::1]:8009"))
+        arbiter = Arbiter(loaded(GUARD_ADMIN_BIND="[::1]:8009"))
         assert arbiter.admin_address == "[::1]:8009"
 
     def test_an_address_of_another_machine(self) -> None:
-        problem = Arbiter(settings(GUARD_ADMIN_BIND="192.0.2.1:8009")).bind_admin(patient=False)
+        away = loaded(GUARD_ADMIN_BIND="192.0.2.1:8009", GUARD_ADMIN_TOKEN="0" * 16)
+        problem = Arbiter(away).bind_admin(patient=False)
         assert problem == f"GUARD_ADMIN_BIND=192.0.2.1:8009: {os.strerror(errno.EADDRNOTAVAIL)}"
 
 
@@ -286,7 +292,7 @@ class TestHooks:
         assert current_worker() is None
 
     def test_a_worker_that_is_found_gone_gives_its_row_back(self) -> None:
-        arbiter = hooks._Process.arbiter = Arbiter(settings())
+        arbiter = hooks._Process.arbiter = Arbiter(loaded())
         arbiter.reserve(1)
         arbiter.claim(1)
         hooks.worker_exit(SimpleNamespace(), fake_worker(pid=-1))
@@ -295,7 +301,7 @@ class TestHooks:
     def test_more_workers_than_rows(self) -> None:
         told: list[str] = []
         server: Any = SimpleNamespace(WORKERS={}, log=SimpleNamespace(warning=told.append))
-        arbiter = hooks._Process.arbiter = Arbiter(settings(GUARD_WORKERS="1"))
+        arbiter = hooks._Process.arbiter = Arbiter(loaded(GUARD_WORKERS="1"))
         for age in range(11):
             server.WORKERS[age] = worker = fake_worker(age=age)
             hooks.pre_fork(server, worker)
@@ -305,16 +311,23 @@ class TestHooks:
         hooks.pre_fork(server, fake_worker(age=12))
         assert len(told) == 2
 
-    def test_a_changed_admin_address_takes_a_restart(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize("changed", [{"admin_bind": "off"}, {"admin_token": "0" * 16}])
+    def test_a_changed_admin_address_or_token_takes_a_restart(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        changed: dict[str, str],
     ) -> None:
-        before = settings()
-        after = replace(before, admin_bind="off")
+        before = loaded()
+        after = replace(before, settings=replace(before.settings, **changed))
         arbiter = hooks._Process.arbiter = Arbiter(before)
-        monkeypatch.setattr(hooks, "settings_in_force", lambda: after)
+        monkeypatch.setattr(hooks, "loaded_in_force", lambda: after)
         hooks.on_reload(SimpleNamespace())
-        assert arbiter.settings is after
-        assert "takes a restart" in capsys.readouterr().err
+        assert arbiter.settings is after.settings
+        (line,) = capsys.readouterr().err.splitlines()
+        assert (
+            line == f"guard: GUARD_{next(iter(changed)).upper()} has changed: that takes a restart"
+        )
 
     def test_the_upgrade_command_is_mended(self) -> None:
         server: Any = SimpleNamespace(

@@ -175,8 +175,14 @@ def test_overrides_have_field_names_and_are_checked() -> None:
             "at most GUARD_BREAKER_OPEN_MAX, which is 1.5s",
         ),
         ({"GUARD_PROBE_TIMEOUT": "11s"}, "GUARD_PROBE_TIMEOUT", "at most GUARD_DEADLINE"),
-        ({"GUARD_ADMIN_BIND": "0.0.0.0:8000"}, "GUARD_ADMIN_BIND", "another port"),
+        (
+            {"GUARD_ADMIN_BIND": "0.0.0.0:8000", "GUARD_ADMIN_TOKEN": "0" * 16},
+            "GUARD_ADMIN_BIND",
+            "another port",
+        ),
         ({"PORT": "8001"}, "GUARD_ADMIN_BIND", "another port"),
+        ({"GUARD_ADMIN_BIND": "0.0.0.0:1"}, "GUARD_ADMIN_BIND", "needs GUARD_ADMIN_TOKEN"),
+        ({"GUARD_ADMIN_TOKEN": "short"}, "GUARD_ADMIN_TOKEN", "16 to 512"),
         ({"GUARD_ADMIN_BIND": "8001"}, "GUARD_ADMIN_BIND", "host:port"),
         ({"GUARD_PROBLEM_TYPE": "a\nb"}, "GUARD_PROBLEM_TYPE", "control"),
         (

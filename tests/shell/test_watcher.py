@@ -91,6 +91,9 @@ class Breaker:
         self.asked = 0
         self.again, self.looked = threading.Event(), threading.Event()
 
+    def remaining_s(self) -> float:
+        return 1.5
+
     def run_probe_if_due(self, _probe: Callable[[], None]) -> bool:
         self.asked += 1
         if self.asked == 1:

@@ -1,0 +1,25 @@
+"""A real Chromium for the page's tests."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stress.chromium import Browser, NoChromium, chromium
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser; where there is none the tests are skipped, but fail with ``CI=true``."""
+    try:
+        with chromium() as found:
+            yield found
+    except NoChromium as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
