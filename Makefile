@@ -61,7 +61,7 @@ docs: $(STAMP) ## Write the generated parts of the docs, and the dashboards.
 
 lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header \
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what was installed and made here, but no data.
