@@ -141,7 +141,7 @@ def test_an_idle_lane_with_a_connection_admits(signals, limits):
 @given(
     st.tuples(
         st.integers(0, 12), st.integers(0, 12), st.integers(0, 6),
-        st.floats(0, 2), st.floats(-1, 2),
+        st.floats(0.001, 2), st.floats(-1, 2),
     ),
     st.tuples(st.sampled_from(Policy), st.integers(0, 12), st.integers(0, 6)),
 )  # fmt: skip

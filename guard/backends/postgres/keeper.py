@@ -33,7 +33,10 @@ class Keeper:
     """
 
     def __init__(
-        self, pools: Iterable[LanePool], lost: Event, draw: Callable[[], float] = random.random
+        self,
+        pools: Iterable[LanePool],
+        lost: Event,
+        draw: Callable[[], float] = random.SystemRandom().random,
     ) -> None:
         self._pools = tuple(pools)
         self._lost = lost

@@ -82,13 +82,15 @@ def test_a_stream_from_a_frozen_server_ends(
 
 
 def test_no_request_fails_for_a_restart_between_requests(
-    faulty: PostgresBackend, fault_server: DemoServer, until: Until
+    faulty: PostgresBackend, fault_server: DemoServer, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(faulty._keeper, "_keep", lambda _: True)
     fault_server.restart()
     # Every connection is dead, and nobody has been told.
     for number in range(6):
         assert faulty.read(lambda s: s.execute("SELECT 1")) == [(1,)]
         faulty.insert(ITEM, (number, "a"))
+    monkeypatch.undo()
     until(lambda: _whole(faulty))
 
 
