@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +23,12 @@ from guard.parts import parts
 from guard.refusals import RefusalSampler
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
-from guard.sharing import exchange, lane_breakers
+from guard.sharing import breaker_rules, exchange, lane_breakers
 from guard.socket_age import socket_age_s
 from guard.watcher import Watcher
+from guard.watches.adaptive import AdaptiveWatch
 from guard.watches.exemplars import Exemplars
+from guard.watches.live import LiveWatch
 from guard.watches.standard import standard
 from guard.watches.states import DRAINING
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from guard.events import PoolObserver, Recorder
     from guard.middleware import Guard
     from guard.settings import Settings
+    from guard.settings.live import News
     from guard.watches.queues import QueueLength
 
 
@@ -65,6 +69,7 @@ class Assembly:
         clock: Clock,
         classify: Callable[[Environ], Lane | None],
         queues: Mapping[str, Callable[[], QueueLength]] | None = None,
+        live: Callable[[], News | None] | None = None,
     ) -> None:
         self.settings = settings
         self._parts = parts(settings)
@@ -98,6 +103,15 @@ class Assembly:
         if settings.breaker_slow_s > 0:
             meter.breakers = self.breakers
         self._exchange = exchange(settings, host, self.breakers, recorder) if backend else None
+        if backend is not None:
+            searched = [Lane.READ] if self._single_writer else list(Lane)
+            adaptive = AdaptiveWatch(
+                self.controller, backend, recorder,
+                on=lambda: self.settings.adaptive, searched=searched,
+            )  # fmt: skip
+            also.append(adaptive)
+        if live is not None:
+            also.append(LiveWatch(settings, live, self.configure, recorder))
         self._watcher = Watcher(
             self.controller, backend, recorder, self.breakers,
             ready=lambda: self.ready, probe_timeout_s=settings.probe_timeout_s,
@@ -110,8 +124,34 @@ class Assembly:
 
     def start(self, prepare: Callable[[Session], None] | None = None) -> None:
         """Open the database in the background and start to watch."""
+        self._show_sizes()
         kind = kind_of(self.settings.database_url) or "none"
         self._recorder.set(metrics.BACKEND_INFO, (kind,), 1.0)
+        if self._backend is not None:
+            self._backend.open(prepare)
+        self._watcher.start()
+        if self._exchange is not None:
+            self._exchange.start()
+
+    def configure(self, settings: Settings) -> None:
+        """Put other values of the live settings into force, without a wait; the others stay.
+
+        What was admitted stays admitted; new requests are judged by the new settings. To be
+        called by one thread at a time.
+
+        Args:
+            settings: checked settings, which differ in live ones only.
+        """
+        self.settings = settings
+        self.controller.configure(_rules(settings))
+        for breaker in self.breakers.values():
+            breaker.configure(breaker_rules(settings))
+        if isinstance(self.controller.book, AppointmentBook):
+            self.controller.book.configure(settings.retry_after_min_s, settings.retry_after_max_s)
+        logging.getLogger("guard").setLevel(settings.log_level.upper())
+        self._show_sizes()
+
+    def _show_sizes(self) -> None:
         for lane in Lane:
             limits = self.controller.rules.lanes[lane]
             self._recorder.set(metrics.LIMIT, (lane.value,), limits.permits_max)
@@ -121,11 +161,6 @@ class Assembly:
         self._recorder.set(metrics.QUEUE_CAPACITY, ("admission",), waiters)
         writers = write.permits_max if single else 0
         self._recorder.set(metrics.QUEUE_CAPACITY, ("writer",), writers)
-        if self._backend is not None:
-            self._backend.open(prepare)
-        self._watcher.start()
-        if self._exchange is not None:
-            self._exchange.start()
 
     @property
     def database(self) -> Database:
@@ -216,6 +251,7 @@ def assemble(
     prepare: Callable[[Session], None] | None = None,
     classify: Callable[[Environ], Lane | None] = lane_of_method,
     queues: Mapping[str, Callable[[], QueueLength]] | None = None,
+    live: Callable[[], News | None] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -226,6 +262,8 @@ def assemble(
         classify: a request's lane, or None where it needs no database.
         queues: the queues in front of the application that the server knows; under gunicorn
             ``guard.gunicorn.WorkerContext.queues``.
+        live: tells the live settings, which are then followed: under gunicorn
+            ``guard.gunicorn.WorkerContext.live``, elsewhere a ``guard.settings.live.LiveFile``.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -234,7 +272,7 @@ def assemble(
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
     backend = _backend(settings, parts(settings).observer(meter), clock)
-    assembly = Assembly(settings, found, backend, meter, clock, classify, queues)
+    assembly = Assembly(settings, found, backend, meter, clock, classify, queues, live)
     assembly.start(prepare)
     return assembly
 

@@ -70,12 +70,16 @@ class AppointmentBook:
         self._now_s = clock.now_s
         self._draw = draw
         self._record = recorder
-        self._low_s, self._high_s = low_s, high_s
+        self._bounds_s = low_s, high_s
         self._second = int(clock.now_s())
         decided, _ = host.look()
         self._pages = {
             lane: _Page(host.ring(lane), decided[lane], host.best_per_s(lane)) for lane in Lane
         }
+
+    def configure(self, low_s: int, high_s: int) -> None:
+        """Answer within other bounds from now on; never blocks."""
+        self._bounds_s = low_s, high_s
 
     def appoint(self, lane: Lane, not_before_s: float, *, outage: bool) -> int:
         """Return the seconds after which a client shall come back, and note the promise.
@@ -86,9 +90,7 @@ class AppointmentBook:
             outage: whether the lane's database is away.
         """
         now_s, page = self._now_s(), self._pages[lane]
-        first_s, last_s = appointments.window(
-            not_before_s, self._low_s, self._high_s, outage=outage
-        )
+        first_s, last_s = appointments.window(not_before_s, *self._bounds_s, outage=outage)
         now = int(now_s)
         quarter = int((now_s - now) * QUARTERS)
         return page.promise(now + first_s, now + last_s, quarter, self._draw()) - now

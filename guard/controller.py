@@ -82,11 +82,15 @@ class LaneLoad(NamedTuple):
         in_flight: permits held.
         unfinished: of these, requests that still need their connection.
         hold_s: moving average of the hold time, seconds.
+        uses: uses of a slot that have ended, in total.
+        used_s: the sum of their hold times, seconds.
     """
 
     in_flight: int
     unfinished: int
     hold_s: float
+    uses: int
+    used_s: float
 
 
 class Controller:
@@ -119,7 +123,6 @@ class Controller:
         serving: Callable[[], Reason] = lambda: Reason.OK,
     ) -> None:
         self.rules = rules
-        self.mode = rules.mode
         self.clock: Clock = clock or MonotonicClock()
         self.serving = serving
         self._draw = draw
@@ -127,17 +130,32 @@ class Controller:
         self._queue_age_s, self._queue_seen_s = 0.0, 0.0
         self._arrivals = codel.Codel()
         self._arrivals_lock = Lock()
-        budgets_s = [limits.wait_budget_s for limits in rules.lanes.values()]
-        self._arrivals_target_s = min(budgets_s) / 2
+        self._arrivals_target_s = _arrivals_target_s(rules)
         found = breakers or {}
         self._lanes = {
             lane: LaneState(limits, slots[lane], found.get(lane))
             for lane, limits in rules.lanes.items()
         }
 
+    @property
+    def mode(self) -> Mode:
+        """Whether anything is shed."""
+        return self.rules.mode
+
+    def configure(self, rules: Rules) -> None:
+        """Judge new requests by other rules; never blocks, and permits that are held stay.
+
+        Each reference is replaced in one step, so a decision under way sees a lane's old limits
+        or its new ones, no mixture. To be called by one thread at a time.
+        """
+        for lane, limits in rules.lanes.items():
+            self._lanes[lane].limits = limits
+        self._arrivals_target_s = _arrivals_target_s(rules)
+        self.rules = rules
+
     def check(self, scope: RequestScope, lane: Lane, now_s: float | None = None) -> Decision:
         """Return what would be decided now, without a permit: the early, cheap gate."""
-        if self.mode is _OFF:
+        if self.rules.mode is _OFF:
             return ADMITTED
         state = self._lanes[lane]
         slots = state.slots()
@@ -162,10 +180,10 @@ class Controller:
         slots = state.slots()
         admits = state.breaker is None or forced or state.breaker.admits_one()
         with state.lock:
-            decision = ADMITTED
-            if not forced and self.mode is not _OFF:
+            decision, mode = ADMITTED, self.rules.mode
+            if not forced and mode is not _OFF:
                 decision = self._decide(state, scope, slots, now_s, breaker_admits=admits)
-                if decision.reason is not _SERVES and self.mode is _ENFORCE:
+                if decision.reason is not _SERVES and mode is _ENFORCE:
                     return decision, None
             state.in_flight += 1
             state.unfinished += 1
@@ -181,14 +199,14 @@ class Controller:
         breaker_admits: bool,
     ) -> Decision:
         # The lane's lock is held; nothing in here takes another one.
-        serving = self.serving()
+        limits, serving = state.limits, self.serving()
         if (
             serving is _SERVES
             and breaker_admits
             and not (state.codel.standing or self._arrivals.standing)
             and admits_at_once(
                 state.in_flight, state.unfinished, slots, state.hold_s,
-                scope.deadline_at_s - now_s, state.limits,
+                scope.deadline_at_s - now_s, limits,
             )
         ):  # fmt: skip
             return ADMITTED
@@ -203,7 +221,7 @@ class Controller:
             now_s - scope.arrived_s,
             scope.deadline_at_s - scope.arrived_s,
         )
-        decision = decide(signals, state.limits)
+        decision = decide(signals, limits)
         if decision.reason is not _SERVES:
             state.refused = Refused(now_s, signals, decision)
         return decision
@@ -236,7 +254,7 @@ class Controller:
     def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:
         """Return the longest wait for a connection; <= 0 when the deadline has passed."""
         left_s = scope.deadline_at_s - self.clock.now_s()
-        if self.mode is not Mode.ENFORCE or scope.executed:
+        if self.rules.mode is not _ENFORCE or scope.executed:
             return left_s
         return min(left_s, WAIT_BOUND_FACTOR * self._lanes[lane].limits.wait_budget_s)
 
@@ -279,6 +297,8 @@ class Controller:
         state = self._lanes[lane]
         with state.lock:
             state.hold_s = hold_time.update(state.hold_s, held_s)
+            state.uses += 1
+            state.used_s += held_s
 
     def last_refused(self, lane: Lane) -> Refused | None:
         """Return the lane's last refusal with the numbers that decided; None before the first."""
@@ -292,4 +312,10 @@ class Controller:
         """Return the lane's figures at this moment."""
         state = self._lanes[lane]
         with state.lock:
-            return LaneLoad(state.in_flight, state.unfinished, state.hold_s)
+            return LaneLoad(
+                state.in_flight, state.unfinished, state.hold_s, state.uses, state.used_s
+            )
+
+
+def _arrivals_target_s(rules: Rules) -> float:
+    return min(limits.wait_budget_s for limits in rules.lanes.values()) / 2

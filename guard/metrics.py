@@ -56,6 +56,8 @@ class Merge(StrEnum):
 
     SUM = "sum"
     MAX = "max"
+    LEAST = "least"
+    """The smallest above 0, which is what a worker tells that has not told it yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +251,29 @@ BACKEND_INFO = _gauge(
     backend=(),
 )
 WORKER_READY = _gauge("guard_workers_ready", "Workers that are open for requests.")
+CONFIG_GENERATION = _gauge(
+    "guard_config_generation",
+    "Number of the settings that are in force in every worker; 1 at the start.", Merge.LEAST,
+)  # fmt: skip
+CONFIG_SUCCESSFUL = _gauge(
+    "guard_config_last_reload_successful",
+    "1 where the settings were right when they were last read, 0 where the older ones stay.",
+    Merge.MAX,
+)
+CONFIG_LOADED = _gauge(
+    "guard_config_last_reload_success_timestamp_seconds",
+    "When settings were last read and right, seconds since 1970.", Merge.MAX,
+)  # fmt: skip
+CONFIG_WAITING = _gauge(
+    "guard_config_restart_needed",
+    "Settings that were changed in the file and need a reload or a restart.",
+    Merge.MAX,
+)
+ADAPTIVE_SLOTS = _gauge(
+    "guard_adaptive_slots",
+    "Connections that may be used at once: the pool's, or fewer with GUARD_ADAPTIVE.",
+    lane=LANES,
+)
 
 ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))
 """Every metric that workers record, in the order above."""

@@ -78,7 +78,6 @@ class Guard:
         self._app = app
         self._controller = controller
         self._now_s = controller.clock.now_s
-        self._deadline_s = controller.rules.deadline_s
         self._recorder = recorder or NullRecorder()
         self._tally = RequestTally(self._recorder, on_shed, on_named)
         self._correlate = correlate
@@ -99,9 +98,8 @@ class Guard:
         else:
             arrived_s = self._look(environ, now_s)
         lane = self._lane_of(environ)
-        exchange = Exchange(
-            self, environ, start_response, lane, arrived_s, arrived_s + self._deadline_s, now_s
-        )
+        deadline_at_s = arrived_s + self._controller.rules.deadline_s
+        exchange = Exchange(self, environ, start_response, lane, arrived_s, deadline_at_s, now_s)
         correlation = self._correlate(environ)
         if correlation is not None:
             exchange.name(correlation)

@@ -58,7 +58,7 @@ class LaneState:
 
     __slots__ = (
         "breaker", "codel", "hold_s", "in_flight", "limits", "lock", "refused", "slots",
-        "unfinished",
+        "unfinished", "used_s", "uses",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +70,8 @@ class LaneState:
         self.lock = Lock()
         self.in_flight = 0
         self.unfinished = 0
+        self.uses = 0
+        self.used_s = 0.0
         self.hold_s = hold_time.FIRST_GUESS_S
         self.codel = codel.Codel()
         # Read without the lock: it is one store of a whole tuple.

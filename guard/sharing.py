@@ -38,7 +38,7 @@ def lane_breakers(
         draw: gives uniform random numbers in ``[0, 1)``.
         recorder: takes what the breakers measure.
     """
-    rules = _rules(settings)
+    rules = breaker_rules(settings)
     stores = host.stores if host else {}
     return {
         lane: LaneBreaker(lane, rules, clock, draw, recorder, store=stores.get(lane))
@@ -75,7 +75,8 @@ def exchange(
     return Exchange(breakers, bulletin, name, may_exchange, recorder)
 
 
-def _rules(settings: Settings) -> BreakerRules:
+def breaker_rules(settings: Settings) -> BreakerRules:
+    """Return the breakers' rules of the settings."""
     return BreakerRules(
         mode=settings.breaker_mode,
         failure_ratio=settings.breaker_failure_ratio,

@@ -147,10 +147,13 @@ class Watcher:
         load = self._controller.load(lane)
         limits = self._controller.rules.lanes[lane]
         self._record.set(metrics.INFLIGHT, (lane.value,), load.in_flight)
-        self._record.set(metrics.LIMIT, (lane.value,), limits.permits_max)
         if self._backend is None:
+            self._record.set(metrics.LIMIT, (lane.value,), limits.permits_max)
             return 0
         pool = self._backend.signals(lane)
+        # A connection that is not lent is no place for a request either.
+        unlent = max(0, pool.size - pool.slots)
+        self._record.set(metrics.LIMIT, (lane.value,), limits.permits_max - unlent)
         busy = min(pool.in_use, pool.size)
         self._record.set(metrics.POOL_CONNECTIONS, (lane.value, "in_use"), busy)
         self._record.set(metrics.POOL_CONNECTIONS, (lane.value, "idle"), pool.size - busy)

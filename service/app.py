@@ -53,9 +53,9 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         raise SettingsError([BadSetting("GUARD_DATABASE_URL", "", "the service needs a database")])
     if recorder is None and worker is not None:
         recorder = worker.recorder
-    queues = None if worker is None else worker.queues
+    queues, live = (None, None) if worker is None else (worker.queues, worker.live)
     assembly = assemble(
-        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues
+        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live
     )
     app = Flask("service", static_folder=None)
     guard = _install(app, assembly)

@@ -33,6 +33,7 @@ _SCENARIOS = {
     "board-kills": "stress.board_kills",
     "scrapes": "stress.scrapes",
     "page-pictures": "stress.page_pictures",
+    "adaptive": "stress.adaptive",
 }
 _INTERRUPTED = 130
 
@@ -93,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
     scrapes = _add_page(commands)
-    for command in (commit, overhead, compare, cost, stampede, scrapes):
+    adaptive = commands.add_parser("adaptive", help="a database that slows with concurrency")
+    adaptive.add_argument("--seed", type=int, default=1)
+    for command in (commit, overhead, compare, cost, stampede, scrapes, adaptive):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 

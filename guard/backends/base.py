@@ -37,8 +37,8 @@ class PoolSignals(NamedTuple):
         size_max: connections that were asked for; ``size < size_max`` is a degraded pool.
         in_use: connections given out.
         waiting: callers waiting for one.
-        slots: requests that the pool can serve at once: ``size``, or the largest batch of a
-            writer that merges.
+        slots: requests that the pool can serve at once: ``size`` or what ``Backend.limit`` leaves
+            of it, or the largest batch of a writer that merges.
     """
 
     size: int
@@ -150,6 +150,13 @@ class Backend(Protocol):
 
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment; costs microseconds, asks no database."""
+        ...
+
+    def limit(self, lane: Lane, most: int) -> None:
+        """Lend at most ``most`` of the lane's connections at once, >= 1; its slots are as many.
+
+        Whoever has a connection keeps it. A writer that merges has one, and goes on.
+        """
         ...
 
     def lock_waits(self) -> Sequence[LockWait]:

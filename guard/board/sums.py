@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, Final, cast
@@ -17,11 +18,22 @@ if TYPE_CHECKING:
 _STATIC_OF: Final = {m: [entry for entry in STATIC if entry.metric is m] for m in ALL}
 
 
-def _is_max(metric: Metric) -> bool:
-    return metric.kind is Kind.GAUGE and metric.merge is Merge.MAX
+def _least(one: float, other: float) -> float:
+    return min(one, other) if one > 0.0 < other else max(one, other)
 
 
-_STATIC_MAX: Final = [entry for entry in STATIC if _is_max(entry.metric)]
+_Join = Callable[[float, float], float]
+_JOINS: Final[Mapping[Merge, _Join]] = {Merge.SUM: add, Merge.MAX: max, Merge.LEAST: _least}
+
+
+def _join_of(metric: Metric) -> _Join:
+    return _JOINS[metric.merge] if metric.kind is Kind.GAUGE else add
+
+
+_UNSUMMED: Final = {
+    entry.offset: _join_of(entry.metric) for entry in STATIC if _join_of(entry.metric) is not add
+}
+"""Cells of the known label sets that are merged otherwise than by their sum."""
 
 
 class Directory:
@@ -71,7 +83,7 @@ class Totals:
 
     def __init__(self) -> None:
         self._static = [0.0] * STATIC_CELLS
-        self._static_max: dict[int, float] = {}
+        self._unsummed: dict[int, float] = {}
         self._appended: dict[Metric, dict[Labels, list[float]]] = {metric: {} for metric in ALL}
 
     def add(self, directory: Directory, memory: RowMemory) -> None:
@@ -86,25 +98,24 @@ class Totals:
         # Most cells are those of the known label sets, at one place in every row.
         self._static = list(map(add, self._static, values))
         if memory.owned:
-            self._add_max(values)
+            self._merge(values)
         for entry in directory.appended:
             known = self._appended[entry.metric]
             mine = values[entry.offset : entry.offset + entry.width]
             old = known.get(entry.labels)
-            merge = max if _is_max(entry.metric) else add
+            merge = _join_of(entry.metric)
             known[entry.labels] = mine if old is None else list(map(merge, old, mine))
 
-    def _add_max(self, values: list[float]) -> None:
-        for entry in _STATIC_MAX:
-            at = entry.offset
-            self._static_max[at] = max(self._static_max.get(at, values[at]), values[at])
+    def _merge(self, values: list[float]) -> None:
+        for at, merge in _UNSUMMED.items():
+            self._unsummed[at] = merge(self._unsummed.get(at, values[at]), values[at])
 
     def put(self, metric: Metric, labels: Labels, value: float) -> None:
         """Say what a gauge with known label sets is, whatever the rows say."""
         for entry in _STATIC_OF[metric]:
             if entry.labels == labels:
                 self._static[entry.offset] = value
-                self._static_max[entry.offset] = value
+                self._unsummed[entry.offset] = value
 
     def samples(self) -> list[Sample]:
         """Return a sample for each label set, metrics in the order of the table."""
@@ -127,8 +138,8 @@ class Totals:
         return self._appended.get(metric, {}).get(labels, [0.0])[0]
 
     def _static_values(self, entry: Entry) -> list[float]:
-        if _is_max(entry.metric):
-            return [self._static_max.get(entry.offset, 0.0)]
+        if entry.offset in _UNSUMMED:
+            return [self._unsummed.get(entry.offset, 0.0)]
         return self._static[entry.offset : entry.offset + entry.width]
 
 

@@ -150,6 +150,21 @@ class LaneBreaker:
         if slow:
             self._judge(state.generation)
 
+    def configure(self, rules: BreakerRules) -> None:
+        """Judge by other rules from now on; what was counted stays, and so does the phase.
+
+        A mode that forces a state only covers the phase; back in ``auto`` it counts again.
+
+        Args:
+            rules: the new ones, with the same window: all workers count in its tenths.
+        """
+        with self._lock:
+            self._rules = rules
+            self._store.memory.mode = rules.mode
+            self._settle(self._shown)
+        self._prober.configure(rules)
+        self.view.reset_timeout = rules.open_s
+
     def look(self) -> None:
         """See what other workers have changed, end a ramp that has held, tell listeners."""
         state = self.state

@@ -68,6 +68,10 @@ class Prober:
         self._record = recorder
         self._store = store
 
+    def configure(self, rules: BreakerRules) -> None:
+        """Probe by other rules from now on."""
+        self._rules = rules
+
     def run_if_due(self, probe: Callable[[], None]) -> bool:
         """Run ``probe`` where one is due; return whether it ran."""
         generation = self._begin()

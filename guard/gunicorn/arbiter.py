@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from guard.events import Recorder
+    from guard.gunicorn.live import Publisher
     from guard.settings import Settings
     from guard.settings.load import Loaded
 
@@ -36,6 +37,7 @@ class Arbiter:
     Attributes:
         settings: the settings of the workers that start from now on.
         listener: the admin listener, or None where it is off.
+        live: follows the settings' file; None where nothing does.
     """
 
     def __init__(self, loaded: Loaded, listeners: Callable[[], Sequence[object]] = tuple) -> None:
@@ -47,6 +49,7 @@ class Arbiter:
         self._source = HostSource(self._board, listeners)
         self._rows: dict[int, int] = {}
         self._keeper: Keeper | None = None
+        self.live: Publisher | None = None
         self.listener = self._make_listener(settings)
 
     def bind_admin(self, *, patient: bool) -> str:
@@ -71,6 +74,9 @@ class Arbiter:
         if self._keeper is not None and self.listener is not None:
             self._keeper.start()
             self.listener.start()
+
+    def _in_force(self) -> Loaded:
+        return self._loaded if self.live is None else self.live.loaded
 
     def reload(self, loaded: Loaded) -> None:
         """Give other settings to the workers that start from now on."""
@@ -139,7 +145,7 @@ class Arbiter:
             return None
         host, _, port = settings.admin_bind.rpartition(":")
         self._keeper = Keeper(
-            self._board, lambda: self._loaded, totals=self._source,
+            self._board, self._in_force, totals=self._source,
             lock_waits=self.lock_waits, version=guard_version(),
         )  # fmt: skip
         app = AdminApp(

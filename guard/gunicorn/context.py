@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from guard.events import Recorder
     from guard.problem import Response
     from guard.settings import Settings
+    from guard.settings.live import News
     from guard.watches.queues import QueueLength
 
 
@@ -50,6 +51,7 @@ class WorkerContext:
         settings: the settings with which the arbiter started this worker.
         gate: asked by ``GuardWorker`` before a request gets a thread.
         queues: tells the queues in front of the application, for ``guard.assembly.assemble``.
+        live: tells the live settings, for the same.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class WorkerContext:
         recorder: Recorder,
         settings: Settings,
         queues: Mapping[str, Callable[[], QueueLength]] | None = None,
+        live: Callable[[], News | None] | None = None,
     ) -> None:
         self.recorder = recorder
         self.settings = settings
         self.queues = queues or {}
+        self.live = live
         self.gate: Gate | None = None
         self.drain_callbacks: list[Callable[[], object]] = []
         self.exit_callbacks: list[Callable[[float], object]] = []

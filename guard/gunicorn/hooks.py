@@ -17,7 +17,7 @@ from guard.gunicorn.context import WorkerContext, become_worker
 from guard.gunicorn.ending import Ending
 from guard.gunicorn.logs import set_up
 from guard.gunicorn.queues import EXECUTOR, executor_queue
-from guard.gunicorn.startup import loaded_in_force, settings_in_force, start
+from guard.gunicorn.startup import last_read, settings_in_force, start
 from guard.settings.model import specs
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ def on_reload(_server: Server) -> None:
     arbiter = _Process.arbiter
     if arbiter is None:
         return
-    loaded = loaded_in_force()
+    loaded = last_read()
+    if arbiter.live is not None:
+        arbiter.live.renewed(loaded)
+    if loaded is None:
+        return
     settings = loaded.settings
     for field in ("admin_bind", "admin_token"):
         if getattr(settings, field) != getattr(arbiter.settings, field):
@@ -89,6 +93,8 @@ def when_ready(curl: str = "") -> Callable[[Server], None]:
         else:
             show(banner(arbiter.settings, urls, arbiter.admin_address, curl))
         arbiter.start_admin()
+        if arbiter.live is not None:
+            arbiter.live.start()
 
     return hook
 
@@ -109,6 +115,8 @@ def pre_fork(server: Server, worker: Worker) -> None:
     arbiter = _Process.arbiter
     if arbiter is None:
         return
+    if arbiter.live is not None:
+        arbiter.settings = arbiter.live.loaded.settings
     # child_exit is not called for every dead worker.
     arbiter.sweep(living.age for living in server.WORKERS.values())
     if arbiter.reserve(worker.age) is None:
@@ -128,7 +136,8 @@ def post_fork(_server: Server, worker: Worker) -> None:
     # With the default of 5 ms one busy thread makes every other thread's step wait as long.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     queues = {EXECUTOR: partial(executor_queue, worker)}
-    context = WorkerContext(arbiter.claim(worker.age), arbiter.settings, queues)
+    news = None if arbiter.live is None else arbiter.live.news
+    context = WorkerContext(arbiter.claim(worker.age), arbiter.settings, queues, news)
     become_worker(context)
     _Process.ending = Ending(worker, context)
     _Process.ending.install()

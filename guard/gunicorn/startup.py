@@ -14,7 +14,9 @@ from guard.gunicorn.connections import postgres_room
 from guard.gunicorn.console import tell
 from guard.gunicorn.context import become_arbiter
 from guard.gunicorn.ending import MARGIN_S
+from guard.gunicorn.live import Publisher
 from guard.settings import load
+from guard.settings.live import LiveFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +35,8 @@ class _InForce:
     """The settings that this process last found right."""
 
     loaded: Loaded | None = None
+    right = True
+    """Whether the last reading was right."""
 
 
 def settings_or_exit() -> Settings:
@@ -43,11 +47,12 @@ def settings_or_exit() -> Settings:
     """
     become_arbiter()
     try:
-        _InForce.loaded = load()
+        _InForce.loaded, _InForce.right = load(), True
     except SettingsError as error:
         tell(*map(str, error.problems))
         if _InForce.loaded is None:
             raise SystemExit(EXIT_CONFIG) from error
+        _InForce.right = False
         tell("the reload keeps the settings that were in force")
     return _InForce.loaded.settings
 
@@ -62,6 +67,11 @@ def loaded_in_force() -> Loaded:
 def settings_in_force() -> Settings:
     """Return the settings alone of ``loaded_in_force``."""
     return loaded_in_force().settings
+
+
+def last_read() -> Loaded | None:
+    """Return the settings as this process last read them; None where they were wrong."""
+    return _InForce.loaded if _InForce.right else None
 
 
 def graceful_timeout_s(settings: Settings) -> int:
@@ -100,6 +110,7 @@ def _start(server: Server, loaded: Loaded) -> Arbiter:
         if room.warn:
             tell(f"warning: {room.warn}")
     arbiter = Arbiter(loaded, lambda: server.LISTENERS)
+    arbiter.live = Publisher(LiveFile(loaded))
     problem = arbiter.bind_admin(patient=upgrade)
     _refuse(server, EXIT_UNAVAILABLE, [problem] if problem else [])
     return arbiter

@@ -12,6 +12,7 @@ Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
 ]
 Form = Literal["", "database", "redis", "address", "token", "uri", "path", "route"]
+Reload = Literal["live", "restart"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class Spec:
             the value is never shown whole.
         watch: the metric that tells you to change it.
         form: what a text must look like; a tuple's each element.
+        reload: ``live`` where a change in the settings' file takes effect in the running workers,
+            ``restart`` where it waits for new ones.
     """
 
     env: str
@@ -42,12 +45,17 @@ class Spec:
     secret: bool = False
     watch: str = ""
     form: Form = ""
+    reload: Reload = "restart"
 
 
 def _setting(default: Any, env: str, text: str, **options: Any) -> Any:  # noqa: ANN401
     spec = Spec(env=env, help=text, **options)
     # A secret stays out of repr(), and so out of tracebacks and logs.
     return field(default=default, repr=not spec.secret, metadata={"spec": spec})
+
+
+def _live(default: Any, env: str, text: str, **options: Any) -> Any:  # noqa: ANN401
+    return _setting(default, env, text, reload="live", **options)
 
 
 _CORES = "from the database and the number of cores"
@@ -90,17 +98,17 @@ class Settings:
         "browser's login; at least 16 letters. /livez and /readyz stay open. Empty: on loopback "
         "everybody may look.", secret=True, form="token",
     )  # fmt: skip
-    mode: Mode = _setting(  # noqa: RUF009 - makes a field, as dataclasses.field does
+    mode: Mode = _live(  # noqa: RUF009 - makes a field, as dataclasses.field does
         Mode.ENFORCE, "GUARD_MODE",
         "enforce sheds; shadow only counts what it would have shed; off decides nothing.",
         choices=tuple(Mode), watch="guard_admission_decisions_total",
     )  # fmt: skip
-    policy: Policy = _setting(  # noqa: RUF009 - the same
+    policy: Policy = _live(  # noqa: RUF009 - the same
         Policy.PREDICTIVE, "GUARD_POLICY",
         "predictive sheds by the expected wait; static by the share of the pool in use.",
         choices=tuple(Policy), watch="guard_pool_acquire_wait_seconds",
     )  # fmt: skip
-    pool_threshold_ratio: float = _setting(
+    pool_threshold_ratio: float = _live(
         0.9, "GUARD_POOL_THRESHOLD", "Static policy: shed when unfinished >= this x slots.",
         unit="ratio", low=0.05, high=1.0, watch="guard_pool_connections",
     )  # fmt: skip
@@ -127,23 +135,23 @@ class Settings:
         0, "GUARD_WRITE_POOL_SIZE", "Write connections of each worker; exactly 1 with DuckDB.",
         unit="connections", low=1, high=POOL_MAX, derived=_CORES, watch="guard_pool_waiters",
     )  # fmt: skip
-    read_waiters: int = _setting(
+    read_waiters: int = _live(
         0, "GUARD_READ_WAITERS", "Reads that may wait for a connection in each worker.",
         unit="requests", low=0, high=WAITERS_MAX, derived=_THREADS, watch="guard_pool_waiters",
     )  # fmt: skip
-    write_waiters: int = _setting(
+    write_waiters: int = _live(
         0, "GUARD_WRITE_WAITERS", "Writes that may wait for a connection in each worker.",
         unit="requests", low=0, high=WAITERS_MAX, derived=_THREADS, watch="guard_pool_waiters",
     )  # fmt: skip
-    read_wait_budget_s: float = _setting(
+    read_wait_budget_s: float = _live(
         0.2, "GUARD_READ_WAIT_BUDGET", "Longest expected wait with which a read is admitted.",
         unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
     )  # fmt: skip
-    write_wait_budget_s: float = _setting(
+    write_wait_budget_s: float = _live(
         0.25, "GUARD_WRITE_WAIT_BUDGET", "Longest expected wait with which a write is admitted.",
         unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
     )  # fmt: skip
-    deadline_s: float = _setting(
+    deadline_s: float = _live(
         10.0, "GUARD_DEADLINE", "Every request must be answered within this time of its arrival.",
         unit="seconds", low=0.1, high=600.0, watch="guard_http_request_duration_seconds",
     )  # fmt: skip
@@ -184,17 +192,17 @@ class Settings:
         0.2, "GUARD_LOCK_SAMPLE_INTERVAL", "How often PostgreSQL's lock waits are sampled.",
         unit="seconds", low=0.05, high=60.0, watch="guard_db_lock_waited_seconds_total",
     )  # fmt: skip
-    breaker_mode: Literal["auto", "open", "closed", "metrics"] = _setting(
+    breaker_mode: Literal["auto", "open", "closed", "metrics"] = _live(
         "auto", "GUARD_BREAKER",
         "auto decides; open and closed force the state; metrics only counts.",
         choices=("auto", "open", "closed", "metrics"), watch="guard_breaker_state",
     )  # fmt: skip
-    breaker_failure_ratio: float = _setting(
+    breaker_failure_ratio: float = _live(
         0.5, "GUARD_BREAKER_FAILURE_RATIO",
         "Share of failures in the window that opens the breaker.",
         unit="ratio", low=0.01, high=1.0, watch="guard_breaker_calls_total",
     )  # fmt: skip
-    breaker_min_calls: int = _setting(
+    breaker_min_calls: int = _live(
         5, "GUARD_BREAKER_MIN_CALLS", "Outcomes that the window must hold before the ratio counts.",
         unit="requests", low=1, high=10_000, watch="guard_breaker_calls_total",
     )  # fmt: skip
@@ -207,22 +215,22 @@ class Settings:
         "A connection that is held longer was slow; 0: durations open no breaker.",
         unit="seconds", low=0.0, high=600.0, watch="guard_pool_use_seconds",
     )  # fmt: skip
-    breaker_slow_ratio: float = _setting(
+    breaker_slow_ratio: float = _live(
         0.8, "GUARD_BREAKER_SLOW_RATIO",
         "Share of slow connections in the window that opens the breaker.",
         unit="ratio", low=0.01, high=1.0, watch="guard_pool_use_seconds",
     )  # fmt: skip
-    breaker_open_s: float = _setting(
+    breaker_open_s: float = _live(
         0.5, "GUARD_BREAKER_OPEN", "First pause before a probe; doubles with each failed probe.",
         unit="seconds", low=0.1, high=300.0, watch="guard_breaker_transitions_total",
     )  # fmt: skip
-    breaker_open_max_s: float = _setting(
+    breaker_open_max_s: float = _live(
         1.5, "GUARD_BREAKER_OPEN_MAX",
         "Longest pause between probes: a database that is back is found so late at most. Only one "
         "worker of the host asks.",
         unit="seconds", low=0.1, high=600.0, watch="guard_breaker_probes_total",
     )  # fmt: skip
-    breaker_ramp_s: float = _setting(
+    breaker_ramp_s: float = _live(
         1.0, "GUARD_BREAKER_RAMP",
         "Time over which the requests come back after a good probe: 10, 25, 50, then 100 % of "
         "them, a quarter of it each; 0: all at once.",
@@ -243,11 +251,11 @@ class Settings:
         "Begin of the keys in Redis; the same on all hosts in front of one database.",
         watch="guard_breaker_shared_store_up",
     )  # fmt: skip
-    retry_after_min_s: int = _setting(
+    retry_after_min_s: int = _live(
         1, "GUARD_RETRY_AFTER_MIN", "Smallest Retry-After.", unit="seconds", low=1, high=60,
         watch="guard_retry_after_seconds",
     )  # fmt: skip
-    retry_after_max_s: int = _setting(
+    retry_after_max_s: int = _live(
         60, "GUARD_RETRY_AFTER_MAX",
         "Largest Retry-After. Twice the outage that shall be ridden out without a loss.",
         unit="seconds", low=1, high=60, watch="guard_retry_promises_kept_total",
@@ -279,7 +287,14 @@ class Settings:
         "The type URI of a refusal's problem document; about:blank says nothing more "
         "than the status.", form="uri",
     )  # fmt: skip
-    log_level: Literal["debug", "info", "warning", "error"] = _setting(
+    adaptive: bool = _live(
+        False,  # noqa: FBT003 - the default
+        "GUARD_ADAPTIVE",
+        "Whether a lane uses fewer connections than its pool has while fewer serve more; with "
+        "one worker only.",
+        watch="guard_adaptive_slots",
+    )  # fmt: skip
+    log_level: Literal["debug", "info", "warning", "error"] = _live(
         "info", "GUARD_LOG_LEVEL", "Least severe messages that are logged.",
         choices=("debug", "info", "warning", "error"),
     )  # fmt: skip

@@ -79,6 +79,7 @@ def as_json(loaded: Loaded) -> str:
             "text": row.value,
             "unit": row.unit,
             "source": row.source,
+            "reload": specs()[row.field].reload,
         }
     return json.dumps(document, indent=2) + "\n"
 
@@ -99,6 +100,8 @@ setting stops the start with exit status 78, and every mistake is named at once;
   (`load(overrides=...)`). An empty value is as good as none.
 - **File.** `NAME=VALUE` lines; lines that begin with `#` are comments; one pair of quotes around
   a value is taken off. Only the names of this page may stand in it.
+- **Changes.** The file is watched. What takes effect `live` does so in every worker within two
+  seconds; `restart` waits for new workers. See [live settings](live-settings.md).
 - **Secrets.** `GUARD_DATABASE_URL_FILE` and `GUARD_DATABASE_READ_URL_FILE` name a file that holds
   the URL. No password is ever shown, in errors neither.
 - **Durations.** `250ms`, `1.5s`, `2m`; a bare number is seconds. Retry-After is whole seconds:
@@ -134,8 +137,8 @@ _SIZES_RULES: Final = """
 def markdown() -> str:
     """Return the page ``docs/settings.md``; it depends on no environment."""
     lines = [
-        "| variable | type | default | unit | range | what it does | change it by |",
-        "|---|---|---|---|---|---|---|",
+        "| variable | type | default | unit | range | takes effect | what it does | change it by |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_table_line(field, spec) for field, spec in specs().items()]
     return _INTRO + "\n".join(lines) + "\n" + _sizes()
@@ -148,6 +151,7 @@ def _table_line(field: str, spec: Spec) -> str:
         _default_cell(field, spec),
         spec.unit or _DASH,
         _range(field, spec) or _DASH,
+        spec.reload,
         spec.help,
         f"`{spec.watch}`" if spec.watch else _DASH,
     )

@@ -115,6 +115,15 @@ def _duckdb(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("write_pool_size"), str(values["write_pool_size"]), allowed, hint)
 
 
+def _adaptive(values: Values) -> Iterator[BadSetting]:
+    if values["adaptive"] and values["workers"] != 1:
+        allowed = (
+            f"must be false with {_env('workers')}={values['workers']}: each worker would see "
+            "its own share of the throughput only, which grows with its share of the connections"
+        )
+        yield BadSetting(_env("adaptive"), "true", allowed)
+
+
 def _fires(values: Values) -> Iterator[BadSetting]:
     sizes = sizing.Sizing(**{field: values[field] for field in SIZES})
     most = specs()["threads"].high
@@ -138,6 +147,7 @@ RULES: Final = (
     Rule(("admin_bind", "admin_token"), _admin_token),
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
+    Rule(("adaptive", "workers"), _adaptive),
     Rule(("database_url", *SIZES), _fires),
 )
 """All checks, in the order in which they are told."""

@@ -155,6 +155,10 @@ class MemoryBackend:
         """Return the lane's pool at this moment."""
         return self._pools[lane].signals()
 
+    def limit(self, lane: Lane, most: int) -> None:
+        """Lend at most ``most`` of the lane's places at once."""
+        self._pools[lane].limit(most)
+
     def lock_waits(self) -> tuple[LockWait, ...]:
         """Return ``waits``."""
         return self.waits

@@ -20,6 +20,7 @@ class MemoryPool:
         # Guarded by _changed.
         self._size = size
         self._size_max = size
+        self._most = size
         self._in_use = 0
         self._waiting = 0
         self._closed = False
@@ -59,6 +60,12 @@ class MemoryPool:
             self._size = size
             self._changed.notify_all()
 
+    def limit(self, most: int) -> None:
+        """Lend at most ``most`` places at once; who has one keeps it."""
+        with self._changed:
+            self._most = most
+            self._changed.notify_all()
+
     def close(self, timeout_s: float) -> None:
         """Refuse who waits or comes, and wait at most ``timeout_s`` for who is in."""
         with self._changed:
@@ -69,7 +76,8 @@ class MemoryPool:
     def signals(self) -> PoolSignals:
         """Return the pool at this moment."""
         with self._changed:
-            return PoolSignals(self._size, self._size_max, self._in_use, self._waiting, self._size)
+            slots = min(self._size, self._most)
+            return PoolSignals(self._size, self._size_max, self._in_use, self._waiting, slots)
 
     def _open_or_free(self) -> bool:
-        return self._closed or self._in_use < self._size
+        return self._closed or self._in_use < min(self._size, self._most)

@@ -98,7 +98,9 @@ class BoardAndTwin(RuleBasedStateMachine):
             return self.counts.get(key, 0.0), []
         if metric.kind is Kind.GAUGE:
             values = [gauges.get(key, 0.0) for gauges in self.gauges.values()] or [0.0]
-            return max(values) if metric.merge is Merge.MAX else sum(values), []
+            told = [value for value in values if value > 0.0] or [0.0]
+            merged = {Merge.SUM: sum(values), Merge.MAX: max(values), Merge.LEAST: min(told)}
+            return merged[metric.merge], []
         values = self.observed.get(key, [])
         bounds = [float("-inf"), *metric.buckets, float("inf")]
         pairs = pairwise(bounds)

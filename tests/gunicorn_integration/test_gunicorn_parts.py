@@ -321,7 +321,7 @@ class TestHooks:
         before = loaded()
         after = replace(before, settings=replace(before.settings, **changed))
         arbiter = hooks._Process.arbiter = Arbiter(before)
-        monkeypatch.setattr(hooks, "loaded_in_force", lambda: after)
+        monkeypatch.setattr(hooks, "last_read", lambda: after)
         hooks.on_reload(SimpleNamespace())
         assert arbiter.settings is after.settings
         (line,) = capsys.readouterr().err.splitlines()

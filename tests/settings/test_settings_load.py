@@ -267,3 +267,10 @@ def test_settings_can_not_be_changed_but_can_be_sent() -> None:
     with pytest.raises(TypeError):
         loaded.sources["port"] = Source.CODE  # type: ignore[index]
     assert pickle.loads(pickle.dumps(loaded.settings)) == loaded.settings  # noqa: S301 - our own
+
+
+def test_the_adaptive_limit_is_for_one_worker_alone() -> None:
+    told = problems({"GUARD_ADAPTIVE": "true", "GUARD_WORKERS": "2"})
+    assert list(told) == ["GUARD_ADAPTIVE"]
+    assert load({"GUARD_ADAPTIVE": "true", "GUARD_WORKERS": "1"}, cores=2).settings.adaptive
+    assert load(DUCKDB | {"GUARD_ADAPTIVE": "yes"}, cores=2).settings.adaptive

@@ -44,7 +44,7 @@ def test_json_has_typed_values_and_the_texts_to_set_them() -> None:
     document = json.loads(as_json(load({"GUARD_DEADLINE": "2m"}, cores=2)))
     assert document["GUARD_DEADLINE"] == {
         "field": "deadline_s", "value": 120.0, "text": "2m", "unit": "seconds",
-        "source": "environment",
+        "source": "environment", "reload": "live",
     }  # fmt: skip
     assert document["GUARD_EXEMPT_PATHS"]["value"] == ["/livez", "/readyz", "/metrics"]
     assert document["GUARD_MODE"]["value"] == "enforce"
@@ -75,7 +75,7 @@ def test_the_page_has_one_row_per_setting() -> None:
     names = [spec.env for spec in specs().values()]
     derived = [spec.env for spec in specs().values() if spec.derived]
     assert [row.split("`")[1] for row in rows] == names + derived
-    assert all(row.count(" | ") == 6 for row in rows[: len(names)])
+    assert all(row.count(" | ") == 7 for row in rows[: len(names)])
 
 
 def test_the_example_file_changes_nothing_with_all_lines_in_force(tmp_path: Path) -> None:

@@ -129,11 +129,18 @@ class DuckDBBackend:
             if engine is None:
                 return PoolSignals(0, size_max, 0, 0, 0)
             size, in_use, waiting = engine.readers.counts()
-            return PoolSignals(size, size_max, in_use, waiting, size)
+            slots = min(size, engine.readers.most)
+            return PoolSignals(size, size_max, in_use, waiting, slots)
         if engine is None or not engine.writer.alive:
             return PoolSignals(0, 1, 0, 0, 0)
         writer = engine.writer
         return PoolSignals(1, 1, int(writer.busy), writer.waiting, self._config.write_batch_max)
+
+    def limit(self, lane: Lane, most: int) -> None:
+        """Lend at most ``most`` cursors at once; see ``Backend.limit``."""
+        engine = self._engine if self._ready.is_set() else None
+        if engine is not None and lane is Lane.READ:
+            engine.readers.limit(most)
 
     def lock_waits(self) -> tuple[LockWait, ...]:
         """Return the writer's queue where one stands: how many wait, and the oldest's wait."""

@@ -35,6 +35,8 @@ class _Waiter:
 class ReaderPool:
     """Thread-safe. The size falls where a broken cursor can't be replaced.
 
+    ``most`` cursors are given out at once; ``limit`` changes it.
+
     Args:
         connect: returns a new cursor, or raises ``duckdb.Error``.
         size_max: how many to make, >= 1.
@@ -46,6 +48,7 @@ class ReaderPool:
     def __init__(self, connect: Callable[[], duckdb.DuckDBPyConnection], size_max: int) -> None:
         self._connect = connect
         self.size_max = size_max
+        self.most = size_max
         self._changed = Condition(Lock())
         # Guarded by _changed.
         self._idle = deque(Handle(connect()) for _ in range(size_max))
@@ -72,7 +75,7 @@ class ReaderPool:
         """
         with self._changed:
             self._check_open()
-            if self._idle and not self._waiters:
+            if self._idle and not self._waiters and len(self._busy) < self.most:
                 handle = self._idle.popleft()
                 self._busy.add(handle)
                 return handle
@@ -99,16 +102,25 @@ class ReaderPool:
             self._busy.discard(handle)
             if fresh is not None and self._closed:
                 surplus.append(fresh)
-            elif fresh is not None and self._waiters:
-                waiter = self._waiters.popleft()
-                waiter.handle = fresh
-                self._busy.add(fresh)
-                waiter.gate.release()
             elif fresh is not None:
                 self._idle.append(fresh)
+                self._hand_over()
             self._changed.notify_all()
         for each in surplus:
             _close(each)
+
+    def limit(self, most: int) -> None:
+        """Give out at most ``most`` cursors at once, >= 1; who has one keeps it."""
+        with self._changed:
+            self.most = most
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        while self._waiters and self._idle and len(self._busy) < self.most:
+            waiter = self._waiters.popleft()
+            waiter.handle = self._idle.popleft()
+            self._busy.add(waiter.handle)
+            waiter.gate.release()
 
     def _replacement(self) -> Handle | None:
         try:

@@ -156,6 +156,10 @@ class PostgresBackend:
         """Return the lane's pool at this moment; its size is 0 while there is no connection."""
         return self._pools[lane].signals()
 
+    def limit(self, lane: Lane, most: int) -> None:
+        """Lend at most ``most`` of the lane's connections at once; see ``Backend.limit``."""
+        self._pools[lane].limit(most)
+
     def lock_waits(self) -> tuple[LockWait, ...]:
         """Return who of this process waits for a lock, and whom for; see ``Backend``."""
         return self._sampler.waits

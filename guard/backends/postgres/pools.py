@@ -89,6 +89,7 @@ class LanePool:
         self._observer = observer
         self._clock = clock
         self._admission = Admission(1)
+        self._most = self.size_max
         self._lock = Lock()
         # Guarded by _lock; replaced, never changed, so that it can be read without.
         self._live: frozenset[PooledConnection] = frozenset()
@@ -150,7 +151,14 @@ class LanePool:
         """Return the pool at this moment."""
         size = len(self._live)
         admission = self._admission
-        return PoolSignals(size, self.size_max, admission.in_use, admission.waiting, size)
+        slots = min(size, self._most)
+        return PoolSignals(size, self.size_max, admission.in_use, admission.waiting, slots)
+
+    def limit(self, most: int) -> None:
+        """Lend at most ``most`` connections at once; see ``Backend.limit``."""
+        if most != self._most:
+            self._most = most
+            self._recount()
 
     def take(self, wait_s: float) -> PooledConnection:
         """Return a working connection, to be given back with ``give``.
@@ -295,7 +303,7 @@ class LanePool:
             elif self._down_since_s is None:
                 self._down_since_s = self._clock.now_s()
             # One caller must come through to find out that there is no connection.
-            self._admission.resize(max(1, size))
+            self._admission.resize(max(1, min(size, self._most)))
         if size < before:
             self._lost.set()
 

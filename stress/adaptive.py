@@ -1,0 +1,86 @@
+"""Whether fewer connections than the pool has serve more: ``python -m stress adaptive``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from stress.adaptive_cases import CASES
+from stress.adaptive_sim import simulate
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from stress.adaptive_sim import Case, Figures
+
+BARS: Final = {
+    "look-ups": 0.2,
+    "thrashing": 1.0,
+    "steady": -0.03,
+    "steady at half": -0.01,
+    "core-bound": -0.03,
+}
+"""Least gain in a case: where fewer help, and where there is nothing to be found. The other cases
+show what the search can't do."""
+
+_HEAD: Final = (
+    f"{'':<21}{'off /s':>8}{'on /s':>8}{'gain':>8}{'late':>8}{'p99 off':>10}{'p99 on':>10}  limit"
+)
+
+
+def run(options: Namespace) -> int:
+    """Run all cases with and without, print the table, write JSON.
+
+    Returns 1 where a bar was missed.
+
+    Args:
+        options: ``seed``, ``out``.
+    """
+    print(_HEAD)
+    found = {}
+    for case in CASES:
+        off, on = (simulate(case, on=on, seed=options.seed) for on in (False, True))
+        found[case.name] = off, on
+        print(line(case, off, on), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "adaptive.json"
+    file.write_text(json.dumps(document(found, options.seed), indent=2) + "\n")
+    print(f"written: {file}")
+    gains = {name: gain(*found[name]) for name in BARS}
+    for name, least in BARS.items():
+        verdict = "ok" if gains[name] >= least else "MISSED"
+        print(f"{verdict:<7}{name}: gain >= {least:+.0%}: {gains[name]:+.1%}")
+    return 0 if all(gains[name] >= least for name, least in BARS.items()) else 1
+
+
+def gain(off: Figures, on: Figures) -> float:
+    """Return by what share more was served with it."""
+    return on.served_per_s / off.served_per_s - 1
+
+
+def line(case: Case, off: Figures, on: Figures) -> str:
+    """Return a case's line of the table."""
+    late = on.served_late_per_s / off.served_late_per_s - 1
+    limits = ", ".join(map(str, on.limits))
+    return (
+        f"{case.name:<21}{off.served_per_s:>8.0f}{on.served_per_s:>8.0f}{gain(off, on):>+8.1%}"
+        f"{late:>+8.1%}{off.p99_s * 1000:>7.0f} ms{on.p99_s * 1000:>7.0f} ms"
+        f"  {limits} of {case.pool}"
+    )
+
+
+def document(found: dict[str, tuple[Figures, Figures]], seed: int) -> dict[str, object]:
+    """Return the figures as JSON says them."""
+    cases = {
+        case.name: {
+            "text": case.text,
+            "offered_per_s": case.offered_per_s,
+            "pool": case.pool,
+            "workers": case.workers,
+            "off": asdict(found[case.name][0]),
+            "on": asdict(found[case.name][1]),
+        }
+        for case in CASES
+    }
+    return {"scenario": "adaptive", "seed": seed, "cases": cases}
