@@ -24,6 +24,7 @@ from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import exchange, lane_breakers
 from guard.socket_age import socket_age_s
+from guard.trust import age_told_by
 from guard.watcher import Watcher
 from guard.watches.exemplars import Exemplars
 from guard.watches.standard import standard
@@ -152,7 +153,8 @@ class Assembly:
                 classify=self._classify,
             ),
             hold="connection" if self._backend else "request",
-            age_s=socket_age_s,
+            age_s=age_told_by(settings.trusted_proxies, socket_age_s, wall_s),
+            deadline_header="" if settings.deadline_header == "off" else settings.deadline_header,
             problem_type=settings.problem_type,
             correlate=correlate_by(settings.request_id, new_id),
             on_named=self._exemplars.keep,
