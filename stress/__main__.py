@@ -24,6 +24,7 @@ _SCENARIOS = {
     "overload": "stress.overload",
     "group-commit": "stress.group_commit",
     "overhead": "stress.overhead",
+    "gil": "stress.gil",
     "compare": "stress.compare.command",
     "metrics-cost": "stress.metrics_cost",
     "stampede": "stress.stampede",
@@ -77,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     overhead = commands.add_parser("overhead", help="what the guard costs a trivial app")
     overhead.add_argument("--rounds", type=_count, default=5)
     overhead.add_argument("--seconds", type=_positive, default=3.0, help="length of each turn")
+    gil = commands.add_parser("gil", help="what a short switch interval gives and costs")
+    gil.add_argument("--rounds", type=_count, default=5)
+    gil.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn's parts")
     compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
     compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
@@ -93,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
     scrapes = _add_page(commands)
-    for command in (commit, overhead, compare, cost, stampede, scrapes):
+    for command in (commit, overhead, gil, compare, cost, stampede, scrapes):
         command.add_argument("--out", type=Path, default=Path("stress-results"))
     return top
 
