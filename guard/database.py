@@ -96,13 +96,11 @@ class Database:
         return permit
 
     def _bounds(self, scope: RequestScope, lane: Lane) -> Bounds:
-        bounds = Bounds(
-            self._controller.wait_bound_s(scope, lane),
-            self._controller.run_bound_s(scope),
-            self._controller.left_s(scope),
-        )
-        if min(bounds) > 0:
-            return bounds
+        controller = self._controller
+        left_s = controller.left_s(scope)
+        if left_s > 0:
+            run_s = min(controller.rules.statement_timeout_s, left_s)
+            return Bounds(controller.wait_bound_s(scope, lane, left_s), run_s, left_s)
         if scope.executed:
             raise StatementTimeout("the request's deadline has passed")
         raise self._shed(scope, lane, Reason.DEADLINE)
