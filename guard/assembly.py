@@ -163,7 +163,7 @@ class Assembly:
 
     def _shed(self, lane: Lane, reason: Reason) -> None:
         self._refusals.note(lane, reason)
-        if self._kept is not None:
+        if self._kept is not None and reason.sheds:
             self._kept.note(lane, reason)
 
     @property
