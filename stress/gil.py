@@ -14,6 +14,7 @@ import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 from statistics import median, quantiles
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
 PYTHONS_S: Final = 0.005
 OURS_S: Final = 0.0005
 LEAST: Final = 0.9
-"""The share of its throughput that a handler must keep."""
+"""What a handler must still get out of a second of the processor, as a share."""
 
 _COMMAND: Final = ("-m", "gunicorn", "-c", "gunicorn_config.py", "stress.gil_app:app()")
 _TRIVIAL, _CPU = "/", CPU_PATH
 _SERVED, _REFUSED = b"200", b"503"
+_LATE: Final = "/late"
+"""Asked for with a deadline that has passed, and so refused whatever else goes on."""
+_PAUSE_S: Final = 0.01
 _READ_BYTES: Final = 65536
+_TICK_S: Final = 0.01
 
 
 class Told(NamedTuple):
@@ -53,10 +58,16 @@ class Told(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One round under one interval: requests per second, and the refusals' latencies."""
+    """One round under one interval.
 
-    trivial_per_s: float
-    cpu_per_s: float
+    Attributes:
+        trivial: requests to the trivial handler per second of the server's processor time.
+        computing: the same for the one that computes.
+        refused_s: latencies of the refusals beside that, seconds.
+    """
+
+    trivial: float
+    computing: float
     refused_s: list[float]
 
 
@@ -77,7 +88,7 @@ def run(options: Namespace) -> int:
         for number in range(options.rounds):
             # Who is first changes, so a drift of the machine favours nobody.
             for interval_s in sorted(turns, reverse=bool(number % 2)):
-                turn = _turn(servers[interval_s].target, options.seconds)
+                turn = _turn(servers[interval_s], options.seconds)
                 turns[interval_s].append(turn)
                 print(_line(interval_s, [turn]), flush=True)
     told = _report(turns)
@@ -95,12 +106,18 @@ def _server(log: Path, interval_s: float) -> Server:
     return Server(log, environ, _COMMAND, ready_path="/", watch_memory=False)
 
 
-def _turn(target: Target, seconds: float) -> Turn:
-    trivial = measure(target, [_TRIVIAL] * SLOTS, seconds)
-    cpu = measure(target, [_CPU] * SLOTS, seconds)
-    # One client more than there are slots: who finds none free is refused.
-    beside = measure(target, [_CPU] * (SLOTS + 1), seconds)
-    return Turn(trivial.served / seconds, cpu.served / seconds, beside.refused_s)
+def _turn(server: Server, seconds: float) -> Turn:
+    beside = measure(server.target, [*[_CPU] * SLOTS, _LATE], seconds)
+    return Turn(
+        _per_cpu_s(server, _TRIVIAL, seconds), _per_cpu_s(server, _CPU, seconds), beside.refused_s
+    )
+
+
+def _per_cpu_s(server: Server, path: str, seconds: float) -> float:
+    # Of the processor's time, not of the clock's: other processes take turns too.
+    before_s = server.cpu_s()
+    served = measure(server.target, [path] * SLOTS, seconds).served
+    return served / max(server.cpu_s() - before_s, _TICK_S)
 
 
 def measure(target: Target, paths: list[str], seconds: float) -> Told:
@@ -125,8 +142,6 @@ def measure(target: Target, paths: list[str], seconds: float) -> Told:
 
 
 def _clients(pipe: Connection, target: Target, paths: list[str], seconds: float) -> None:
-    from threading import Thread
-
     # A core each for the clients and the server, so that neither takes the other's turn.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     found: list[Told] = []
@@ -147,8 +162,9 @@ def _clients(pipe: Connection, target: Target, paths: list[str], seconds: float)
 
 
 def _asked(target: Target, path: str, until: float) -> Told:
-    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    served, refused_s = 0, []
+    late = "X-Request-Timeout-Ms: 0\r\n" if path == _LATE else ""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{late}\r\n".encode()
+    served, refused_s, pause = 0, [], Event()
     with closing(socket.create_connection((target.host, target.port), 30.0)) as connection:
         while (asked_s := monotonic()) < until:
             connection.sendall(request)
@@ -157,6 +173,7 @@ def _asked(target: Target, path: str, until: float) -> Told:
                 served += 1
             elif status == _REFUSED:
                 refused_s.append(monotonic() - asked_s)
+                pause.wait(_PAUSE_S)
             else:
                 raise OSError(f"unexpected answer: {status!r}")
     return Told(served, refused_s)
@@ -183,19 +200,19 @@ def _part(connection: socket.socket) -> bytes:
 
 def _report(turns: dict[float, list[Turn]]) -> Report:
     python, ours = turns[PYTHONS_S], turns[OURS_S]
-    trivial = ratios([t.trivial_per_s for t in ours], [t.trivial_per_s for t in python])
-    cpu = ratios([t.cpu_per_s for t in ours], [t.cpu_per_s for t in python])
+    trivial = ratios([turn.trivial for turn in ours], [turn.trivial for turn in python])
+    computing = ratios([turn.computing for turn in ours], [turn.computing for turn in python])
     facts: dict[str, object] = {}
     for interval_s, found in turns.items():
         name = f"{interval_s * 1e3:g} ms"
-        facts[f"{name}, trivial, requests/s"] = [round(turn.trivial_per_s) for turn in found]
-        facts[f"{name}, computing, requests/s"] = [round(turn.cpu_per_s, 1) for turn in found]
+        facts[f"{name}, trivial, requests/CPU s"] = [round(turn.trivial) for turn in found]
+        facts[f"{name}, computing, requests/CPU s"] = [round(turn.computing, 1) for turn in found]
         facts[f"{name}, refusals"] = [_tails(turn.refused_s) for turn in found]
     return Report(
         "The interpreter's switch interval",
         verdicts=[
-            trivial.verdict("a trivial handler's throughput, 0.5 ms / 5 ms", LEAST),
-            cpu.verdict("a computing handler's throughput, 0.5 ms / 5 ms", LEAST),
+            trivial.verdict("a trivial handler's requests per CPU s, 0.5 ms / 5 ms", LEAST),
+            computing.verdict("a computing handler's requests per CPU s, 0.5 ms / 5 ms", LEAST),
         ],
         facts=facts,
         notes=[_line(interval_s, found) for interval_s, found in turns.items()],
@@ -217,8 +234,8 @@ def _tails(refused_s: list[float]) -> dict[str, float]:
 def _line(interval_s: float, turns: list[Turn]) -> str:
     late = _tails([each for turn in turns for each in turn.refused_s])
     return (
-        f"{interval_s * 1e3:>4g} ms: trivial {median(t.trivial_per_s for t in turns):>7.0f}/s, "
-        f"computing {median(t.cpu_per_s for t in turns):>6.1f}/s, refusals beside it "
+        f"{interval_s * 1e3:>4g} ms: trivial {median(turn.trivial for turn in turns):>6.0f} per "
+        f"CPU s, computing {median(turn.computing for turn in turns):>6.1f}, refusals beside it "
         f"{late['refusals']:>5} at p50 {late.get('p50_ms', 0.0):>6.1f} ms, "
         f"p99 {late.get('p99_ms', 0.0):>6.1f} ms"
     )
