@@ -25,6 +25,7 @@ from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import breaker_rules, exchange, lane_breakers
 from guard.socket_age import socket_age_s
+from guard.trust import age_told_by
 from guard.watcher import Watcher
 from guard.watches.adaptive import AdaptiveWatch
 from guard.watches.exemplars import Exemplars
@@ -187,7 +188,8 @@ class Assembly:
                 classify=self._classify,
             ),
             hold="connection" if self._backend else "request",
-            age_s=socket_age_s,
+            age_s=age_told_by(settings.trusted_proxies, socket_age_s, wall_s),
+            deadline_header="" if settings.deadline_header == "off" else settings.deadline_header,
             problem_type=settings.problem_type,
             correlate=correlate_by(settings.request_id, new_id),
             on_named=self._exemplars.keep,
@@ -196,7 +198,7 @@ class Assembly:
 
     def _shed(self, lane: Lane, reason: Reason) -> None:
         self._refusals.note(lane, reason)
-        if self._kept is not None:
+        if self._kept is not None and reason.sheds:
             self._kept.note(lane, reason)
 
     @property

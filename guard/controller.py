@@ -251,16 +251,20 @@ class Controller:
         seen_ago_s = self.clock.now_s() - self._queue_seen_s
         return self._queue_age_s if seen_ago_s < self._queue_age_s else 0.0
 
-    def wait_bound_s(self, scope: RequestScope, lane: Lane) -> float:
-        """Return the longest wait for a connection; <= 0 when the deadline has passed."""
-        left_s = scope.deadline_at_s - self.clock.now_s()
+    def left_s(self, scope: RequestScope) -> float:
+        """Return the time until the request's deadline, seconds; <= 0 when that has passed.
+
+        A client's own deadline cuts nothing short while decisions are not enforced.
+        """
+        if self.rules.mode is _ENFORCE:
+            return scope.deadline_at_s - self.clock.now_s()
+        return scope.arrived_s + self.rules.deadline_s - self.clock.now_s()
+
+    def wait_bound_s(self, scope: RequestScope, lane: Lane, left_s: float) -> float:
+        """Return the longest wait for a connection, at most ``left_s`` seconds."""
         if self.rules.mode is not _ENFORCE or scope.executed:
             return left_s
         return min(left_s, WAIT_BOUND_FACTOR * self._lanes[lane].limits.wait_budget_s)
-
-    def run_bound_s(self, scope: RequestScope) -> float:
-        """Return the longest run of a unit of work; <= 0 when the deadline has passed."""
-        return min(self.rules.statement_timeout_s, scope.deadline_at_s - self.clock.now_s())
 
     def retry_after_s(self, lane: Lane, reason: Reason) -> int:
         """Return the whole seconds after which a request shed for ``reason`` may come back."""

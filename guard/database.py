@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from guard.backends.base import Bounds
 from guard.core.vocabulary import Lane, Mode, Outcome, Reason
-from guard.errors import BackendBusy, BackendClosed, Shed, StatementTimeout
+from guard.errors import BackendBusy, BackendClosed, ClientGone, Shed, StatementTimeout
 from guard.request import CURRENT
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Database:
     def read(self, unit: Callable[[Session], T]) -> T:
         """Run ``unit`` with a read-only session and return its result."""
         with self._turn(Lane.READ) as bounds:
-            return self._backend.read(unit, bounds)
+            return self._backend.read(_if_heard(unit), bounds)
 
     def write(self, unit: Callable[[Session], T]) -> T:
         """Run ``unit`` in a transaction; return its result once the commit is durable.
@@ -89,17 +89,18 @@ class Database:
         if permit is None:
             raise self._shed(scope, lane, decision.reason)
         scope.permits[lane] = permit
+        scope.may_wait = decision.wait_s > 0.0
         if not decision.admitted and not scope.would_shed:
             scope.would_shed = True
             scope.reason = decision.reason
         return permit
 
     def _bounds(self, scope: RequestScope, lane: Lane) -> Bounds:
-        bounds = Bounds(
-            self._controller.wait_bound_s(scope, lane), self._controller.run_bound_s(scope)
-        )
-        if min(bounds) > 0:
-            return bounds
+        controller = self._controller
+        left_s = controller.left_s(scope)
+        if left_s > 0:
+            run_s = min(controller.rules.statement_timeout_s, left_s)
+            return Bounds(controller.wait_bound_s(scope, lane, left_s), run_s, left_s)
         if scope.executed:
             raise StatementTimeout("the request's deadline has passed")
         raise self._shed(scope, lane, Reason.DEADLINE)
@@ -112,14 +113,16 @@ class Database:
         try:
             yield
             scope.executed = True
-        except Shed:
+        except (Shed, ClientGone):
             outcome = Outcome.NEUTRAL
             raise
         except BackendBusy as error:
             outcome = Outcome.NEUTRAL
             if scope.executed or self._controller.mode is not Mode.ENFORCE:
                 raise
-            raise self._shed(scope, lane, Reason.POOL_SATURATED) from error
+            late = self._controller.left_s(scope) <= 0
+            reason = Reason.DEADLINE if late else Reason.POOL_SATURATED
+            raise self._shed(scope, lane, reason) from error
         except BackendClosed as error:
             outcome = Outcome.NEUTRAL
             if scope.executed:
@@ -140,3 +143,21 @@ class Database:
         scope.reason = reason
         scope.retry_after_s = self._controller.retry_after_s(lane, reason)
         return Shed(lane, reason, scope.retry_after_s)
+
+
+def _if_heard(unit: Callable[[Session], T]) -> Callable[[Session], T]:
+    """Return a unit that gives its turn up where its client hung up while it waited for it.
+
+    For reads alone: on DuckDB a write that fails makes those run again that share its transaction.
+    """
+    scope = CURRENT.get()
+    if scope is None or not scope.may_wait or scope.executed:
+        return unit
+
+    def heard(session: Session) -> T:
+        if scope.client_gone():
+            scope.reason = Reason.CLIENT_GONE
+            raise ClientGone("the client hung up while its request waited for a connection")
+        return unit(session)
+
+    return heard

@@ -70,6 +70,10 @@ class Shed(GuardError):
         super().__init__(f"{lane} shed: {reason}; retry after {retry_after_s} s")
 
 
+class ClientGone(GuardError):
+    """The client hung up while its request waited for a connection; nothing was executed."""
+
+
 class BackendError(GuardError):
     """Base of what a backend raises."""
 

@@ -10,6 +10,7 @@ from guard.correlation import handing_back
 from guard.errors import GuardError
 from guard.problem import Response, status_line
 from guard.request import RequestScope
+from guard.socket_age import hung_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,6 +70,10 @@ class Exchange(RequestScope):
         self.environ = environ
         self._start_response = start_response
         self.started_s = started_s
+
+    def client_gone(self) -> bool:
+        """Return whether the client has hung up; see ``guard.socket_age.hung_up``."""
+        return hung_up(self.environ)
 
     def name(self, correlation: Correlation) -> None:
         """Remember the names by which others know the request; the response will tell its id."""

@@ -35,7 +35,7 @@ ERROR_KINDS = (
 """The closed set of database error kinds."""
 
 LANES = tuple(lane.value for lane in Lane)
-DECISIONS = ("admitted", "shed", "would_shed", "bypassed")
+DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped")
 QUEUES = ("kernel", "executor", "admission", "writer")
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)

@@ -6,13 +6,14 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from guard import metrics
+from guard.core.request_times import allowed_s
 from guard.core.vocabulary import Mode, Reason
 from guard.correlation import no_correlation
 from guard.exchange import Exchange
-from guard.problem import Response, refusal, response_for
+from guard.problem import Response, dropped, refusal, response_for
 from guard.request import CURRENT
-from guard.routing import Environ, Routing
-from guard.socket_age import ACCEPTED_KEY
+from guard.routing import Environ, Routing, environ_key
+from guard.socket_age import ACCEPTED_KEY, hung_up
 from guard.tally import NullRecorder, RequestTally
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ PRESSED_S: Final = 0.1
 """So long after a refusal the next ones are expected."""
 
 _KERNEL, _EXECUTOR = ("kernel",), ("executor",)
-_OK, _EXEMPT, _ENFORCE, _SHADOW = Reason.OK, Reason.EXEMPT, Mode.ENFORCE, Mode.SHADOW
+_OK, _EXEMPT, _GONE = Reason.OK, Reason.EXEMPT, Reason.CLIENT_GONE
+_ENFORCE, _SHADOW, _OFF = Mode.ENFORCE, Mode.SHADOW, Mode.OFF
 
 
 def no_age(_environ: Environ) -> float:
@@ -53,12 +55,18 @@ class Guard:
             is closed, for an application with database access of its own. ``connection``:
             the early check only, and the permit is taken by ``guard.database.Database``.
         age_s: tells from the environ how long ago the request was accepted, in seconds.
+        deadline_header: the request header with a client's own deadline in milliseconds; empty
+            for none.
         problem_type: the ``type`` URI of refusals.
         correlate: finds the names by which others know a request; ``X-Request-ID`` is then
             handed back with the response.
         on_named: called with the method, the route and the duration in seconds of each admitted
             request that has such names, and with them.
-        on_shed: called with the lane and the reason of each refusal, outside of every lock.
+        on_shed: called with the lane and the reason of each refusal, and of each request that
+            was dropped since its client has gone, outside of every lock.
+
+    Attributes:
+        headers: names of the request headers that ``consider`` looks at.
     """
 
     def __init__(  # noqa: PLR0913 - every part has a sound default
@@ -70,6 +78,7 @@ class Guard:
         routing: Routing | None = None,
         hold: Literal["request", "connection"] = "request",
         age_s: Callable[[Environ], float] = no_age,
+        deadline_header: str = "",
         problem_type: str = "about:blank",
         correlate: Correlate = no_correlation,
         on_named: Callable[[tuple[str, str], float, Correlation], None] | None = None,
@@ -78,6 +87,8 @@ class Guard:
         self._app = app
         self._controller = controller
         self._now_s = controller.clock.now_s
+        self._deadline_key = environ_key(deadline_header)
+        self.headers = (deadline_header,) if deadline_header else ()
         self._recorder = recorder or NullRecorder()
         self._tally = RequestTally(self._recorder, on_shed, on_named)
         self._correlate = correlate
@@ -98,14 +109,20 @@ class Guard:
         else:
             arrived_s = self._look(environ, now_s)
         lane = self._lane_of(environ)
-        deadline_at_s = arrived_s + self._controller.rules.deadline_s
-        exchange = Exchange(self, environ, start_response, lane, arrived_s, deadline_at_s, now_s)
+        longest_s = self._controller.rules.deadline_s
+        wanted = environ.get(self._deadline_key)
+        within_s = longest_s if wanted is None else allowed_s(wanted, longest_s)
+        exchange = Exchange(
+            self, environ, start_response, lane, arrived_s, arrived_s + within_s, now_s
+        )
         correlation = self._correlate(environ)
         if correlation is not None:
             exchange.name(correlation)
             CURRENT.set(exchange)  # a refusal's log line has the names too
         if lane is None:
             exchange.reason = _EXEMPT
+        elif now_s - arrived_s > QUEUE_SEEN_S and self._is_dropped(exchange):
+            return exchange.refuse(dropped(self._problem_type))
         elif not self._enters(exchange, lane, now_s):
             exchange.retry_after_s = self._controller.retry_after_s(lane, exchange.reason)
             return exchange.refuse(
@@ -126,6 +143,13 @@ class Guard:
         self._recorder.observe(metrics.QUEUE_WAIT, queue, age_s, times)
         self._controller.arrived(age_s, now_s)
         return now_s - age_s
+
+    def _is_dropped(self, exchange: Exchange) -> bool:
+        if self._controller.mode is _OFF or not exchange.client_gone():
+            return False
+        exchange.reason = _GONE
+        exchange.would_shed = self._controller.mode is _SHADOW
+        return not exchange.would_shed
 
     def _enters(self, exchange: Exchange, lane: Lane, now_s: float) -> bool:
         if self._holds_request:
@@ -170,7 +194,8 @@ class Guard:
         let through is decided again.
 
         Args:
-            environ: of it only method, path and query are needed.
+            environ: of it only method, path, query, the fields of ``headers``, and gunicorn's
+                socket where there is one.
             waiting_s: how long the request would wait for a thread, seconds.
         """
         lane = self._lane_of(environ)
@@ -179,13 +204,19 @@ class Guard:
             return None
         started_s = self._now_s()
         # What waits in the kernel in front of the server is as old as what got through last.
-        scope = controller.scope(lane, max(waiting_s, controller.queue_age_s))
+        age_s = max(waiting_s, controller.queue_age_s)
+        scope = controller.scope(lane, age_s)
+        wanted = environ.get(self._deadline_key)
+        if wanted is not None:
+            scope.deadline_at_s = scope.arrived_s + allowed_s(wanted, controller.rules.deadline_s)
         reason = controller.check(scope, lane, started_s).reason
         if reason is _OK:
             return None
-        scope.reason = reason
-        scope.retry_after_s = controller.retry_after_s(lane, reason)
-        response = refusal(reason, scope.retry_after_s, self._problem_type)
         self._refused_at_s = started_s
-        self._tally.count(environ, scope, "503", self._now_s() - started_s)
+        if age_s > QUEUE_SEEN_S and hung_up(environ):
+            scope.reason, response = _GONE, dropped(self._problem_type)
+        else:
+            scope.reason, scope.retry_after_s = reason, controller.retry_after_s(lane, reason)
+            response = refusal(reason, scope.retry_after_s, self._problem_type)
+        self._tally.count(environ, scope, str(response.status), self._now_s() - started_s)
         return response

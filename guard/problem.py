@@ -11,6 +11,7 @@ from guard.errors import (
     BackendBusy,
     BackendClosed,
     BackendFailed,
+    ClientGone,
     ConstraintViolation,
     GuardError,
     Shed,
@@ -30,6 +31,7 @@ DETAILS: Mapping[Reason, str] = {
     Reason.DEADLINE: "The answer could not have been given before the request's deadline.",
     Reason.DRAINING: "This worker is shutting down.",
     Reason.STARTING: "The database is not open yet.",
+    Reason.CLIENT_GONE: "The client closed its connection while the request waited.",
 }
 """What each reason means to a client; the docs' table is made from it."""
 
@@ -49,6 +51,7 @@ class Response(NamedTuple):
 
 
 _TITLES = {
+    499: "Client Closed Request",
     500: "Internal Server Error",
     503: "Service Unavailable",
     504: "Gateway Timeout",
@@ -88,6 +91,18 @@ def refusal(reason: Reason, retry_after_s: int, type_uri: str = "about:blank") -
     return Response(503, headers, body)
 
 
+@lru_cache(maxsize=1)
+def dropped(type_uri: str = "about:blank") -> Response:
+    """Return what a client would get that has gone: nothing was executed.
+
+    Only one that has closed just its sending half ever reads it. 499 is nginx's number for the
+    same, and stands in the metrics.
+    """
+    reason = Reason.CLIENT_GONE
+    detail = DETAILS[reason] + " Nothing was executed; the request can be sent again."
+    return _response(499, type_uri, detail, reason=reason.value, processed=False)
+
+
 # In a request that has already executed something no 503 may promise the contrary, and no
 # Retry-After may invite a client to send it again.
 _ERRORS: tuple[tuple[type[GuardError], int, str], ...] = (
@@ -106,19 +121,19 @@ def response_for(error: GuardError, type_uri: str = "about:blank") -> Response:
     """
     if isinstance(error, Shed):
         return refusal(error.reason, error.retry_after_s, type_uri)
+    if isinstance(error, ClientGone):
+        return dropped(type_uri)
     status, detail = 500, "The request failed."
     for kind, kind_status, kind_detail in _ERRORS:
         if isinstance(error, kind):
             status, detail = kind_status, kind_detail
             break
-    document = {
-        "type": "about:blank",
-        "title": _TITLES[status],
-        "status": status,
-        "detail": detail,
-        "processed": True,
-    }
-    body = json.dumps(document).encode()
+    return _response(status, "about:blank", detail, processed=True)
+
+
+def _response(status: int, type_uri: str, detail: str, **more: object) -> Response:
+    document = {"type": type_uri, "title": _TITLES[status], "status": status, "detail": detail}
+    body = json.dumps({**document, **more}).encode()
     headers = [
         ("Content-Type", CONTENT_TYPE),
         ("Content-Length", str(len(body))),

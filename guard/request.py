@@ -27,6 +27,7 @@ class RequestScope:
         correlation: the names by which others know the request; None where it has none.
         executed: True once the database was asked for anything; no refusal may then promise
             that nothing was.
+        may_wait: whether it was admitted to wait for a connection.
     """
 
     # What most requests never set costs them nothing here.
@@ -35,12 +36,17 @@ class RequestScope:
     would_shed = False
     correlation: Correlation | None = None
     executed = False
+    may_wait = False
 
     def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:
         self.lane = lane
         self.arrived_s = arrived_s
         self.deadline_at_s = deadline_at_s
         self.permits: dict[Lane, Permit] = {}
+
+    def client_gone(self) -> bool:
+        """Return whether it is known that nobody waits for the answer any more."""
+        return False
 
     def release(self, held_s: float | None = None) -> None:
         """Give every permit back; later calls do nothing. For ``held_s`` see ``Permit``."""

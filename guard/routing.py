@@ -15,6 +15,11 @@ _READ, _WRITE = Lane.READ, Lane.WRITE
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+def environ_key(header: str) -> str:
+    """Return under which name a WSGI environ has a request header; empty for an empty name."""
+    return f"HTTP_{header.upper().replace('-', '_')}" if header else ""
+
+
 def lane_of_method(environ: Environ) -> Lane:
     """Return READ for GET, HEAD and OPTIONS, WRITE for every other method."""
     return _READ if environ["REQUEST_METHOD"] in _READING_METHODS else _WRITE

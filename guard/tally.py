@@ -21,6 +21,7 @@ ROUTE_KEY: Final = "guard.route"
 UNMATCHED: Final = "(unmatched)"
 OTHER_METHOD: Final = "(other)"
 
+_GONE: Final = Reason.CLIENT_GONE
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEYS_MAX: Final = 4096
 
@@ -32,7 +33,8 @@ class RequestTally:
 
     Args:
         recorder: takes the measurements.
-        on_shed: called with the lane and the reason of each refusal, outside of every lock.
+        on_shed: called with the lane and the reason of each refusal, and of each request that
+            was dropped since its client has gone, outside of every lock.
         on_named: called with the method, the route, the duration and the names of each admitted
             request that has names.
     """
@@ -62,6 +64,9 @@ class RequestTally:
         count(took_s)
         if scope.retry_after_s:
             self._refused(environ, scope, status)
+        elif scope.reason is _GONE:
+            if self._on_shed is not None and _is_dropped(_GONE, status, scope.would_shed):
+                self._on_shed(scope.lane or lane_of_method(environ), _GONE)
         elif scope.correlation is not None and self._on_named is not None and not scope.would_shed:
             method = key[0] if key[0] in _METHODS else OTHER_METHOD
             self._on_named((method, key[1]), took_s, scope.correlation)
@@ -77,22 +82,28 @@ class RequestTally:
         method, route, status, reason, lane, would_shed = key
         method = method if method in _METHODS else OTHER_METHOD
         lane = lane or lane_of_method({"REQUEST_METHOD": method})
-        histogram: tuple[metrics.Metric, tuple[str, ...]] = metrics.HTTP_DURATION, (method, route)
+        histograms: tuple[tuple[metrics.Metric, tuple[str, ...]], ...] = (
+            (metrics.HTTP_DURATION, (method, route)),
+        )
         if would_shed:
             decision = "would_shed"
+            histograms = (*histograms, (metrics.WOULD_SHED_DURATION, ()))
         elif _is_refusal(reason, status, would_shed=False):
             decision = "shed"
-            histogram = metrics.SHED_DURATION, ()
+            histograms = ((metrics.SHED_DURATION, ()),)
+        elif _is_dropped(reason, status, would_shed):
+            # Nobody waited for it, so it was neither served nor refused in any time.
+            decision, histograms = "dropped", ()
         else:
             # An application that catches a refusal and answers otherwise has answered.
-            reason = Reason.OK if reason.sheds else reason
+            reason = Reason.OK if reason.sheds or reason is _GONE else reason
             decision = "bypassed" if reason is Reason.EXEMPT else "admitted"
         count = self._recorder.bind(
             (
                 (metrics.HTTP_RESPONSES, (method, route, status[:3])),
                 (metrics.DECISIONS_TOTAL, (decision, reason.value, lane.value)),
             ),
-            (histogram, (metrics.WOULD_SHED_DURATION, ())) if would_shed else (histogram,),
+            histograms,
         )
         if len(self._counts) < _KEYS_MAX:
             self._counts[key] = count
@@ -101,6 +112,10 @@ class RequestTally:
 
 def _is_refusal(reason: Reason, status: str, *, would_shed: bool) -> bool:
     return reason.sheds and not would_shed and status.startswith("503")
+
+
+def _is_dropped(reason: Reason, status: str, would_shed: bool) -> bool:  # noqa: FBT001
+    return reason is _GONE and not would_shed and status.startswith("499")
 
 
 class NullRecorder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 from werkzeug.exceptions import HTTPException
 
-from guard.errors import GuardError, Shed
+from guard.errors import ClientGone, GuardError, Shed
 from guard.problem import CONTENT_TYPE, response_for
 from service.idempotency import KeyInUseError, KeyReusedError
 from service.validation import (
@@ -61,7 +61,7 @@ def install(app: Flask, problem_type: str) -> None:
     """
 
     def refused(error: GuardError) -> Response:
-        if not isinstance(error, Shed):
+        if not isinstance(error, Shed | ClientGone):
             log.warning("the database did not answer: %s", error)
         answer = response_for(error, problem_type)
         return Response(answer.body, answer.status, answer.headers)

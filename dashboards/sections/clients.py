@@ -11,7 +11,7 @@ _ROUTES: Final = 'HERE, route!~"/livez|/readyz|/metrics"'
 _ALL: Final = f"sum(rate(guard_http_responses_total{{{_ROUTES}}}[$__rate_interval]))"
 # A code has no series before its first answer.
 _ERRORS: Final = (
-    f'(sum(rate(guard_http_responses_total{{{_ROUTES}, code=~"5.."}}[$__rate_interval]))'
+    f'(sum(rate(guard_http_responses_total{{{_ROUTES}, code=~"5..|499"}}[$__rate_interval]))'
     " or vector(0))"
 )
 _SLOW: Final = (
@@ -23,7 +23,9 @@ _LATE: Final = (
     "(sum(rate(guard_queue_wait_seconds_count{HERE}[$__rate_interval]))"
     ' - sum(rate(guard_queue_wait_seconds_bucket{HERE, le="1.0"}[$__rate_interval])))'
 )
-_SHED: Final = 'sum(rate(guard_admission_decisions_total{HERE, decision="shed"}[$__rate_interval]))'
+_SHED: Final = (
+    'sum(rate(guard_admission_decisions_total{HERE, decision=~"shed|dropped"}[$__rate_interval]))'
+)
 _CLIENT: Final = f"clamp_min(1 - ({_ERRORS} + {_SLOW} + {_LATE}) / {_ALL}, 0)"
 _ADMITTED: Final = (
     f"clamp_min(1 - (clamp_min({_ERRORS} - {_SHED}, 0) + {_SLOW}) / ({_ALL} - {_SHED}), 0)"
@@ -40,8 +42,8 @@ CLIENTS: Final = Section(
     (
         answer(
             "Good answers",
-            "Share of all requests that were answered within a second and without a 5xx. Refusals "
-            "count as bad: this is the client's view.",
+            "Share of all requests that were answered within a second and without a 5xx. Refusals, "
+            "and requests whose clients had gone (499), count as bad: this is the client's view.",
             _CLIENT,
             unit="percentunit",
             steps=falling(0.95, 0.99),

@@ -35,8 +35,8 @@ SHEDDING: Final = Section(
         ),
         Panel(
             title="Requests by decision",
-            help="Every request once: admitted, shed, would_shed (shadow mode), or bypassed "
-            "(exempt, or it needs no database).",
+            help="Every request once: admitted, shed, would_shed (shadow mode), bypassed "
+            "(exempt, or it needs no database), or dropped (its client hung up in the queue).",
             unit="reqps",
             queries=(Query(f"sum by (decision) ({_ALL})", "{{decision}}"),),
             look=Look.STACKED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ class Bounds(NamedTuple):
         wait_s: the longest wait for a connection, seconds, > 0.
         run_s: the longest run of the whole unit once it has one, seconds, > 0; each
             statement's time-out is what is left of it.
+        within_s: the longest time for both together, counted from the call, seconds, > 0.
     """
 
     wait_s: float
     run_s: float
+    within_s: float = inf
 
 
 class PoolSignals(NamedTuple):

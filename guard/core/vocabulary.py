@@ -70,14 +70,16 @@ class Reason(StrEnum):
     """The worker is going away."""
     STARTING = "starting"
     """The database is not open yet."""
+    CLIENT_GONE = "client_gone"
+    """The client hung up while its request waited; the request is dropped, and nobody is told."""
 
     @property
     def sheds(self) -> bool:
-        """Whether a request with this reason is refused."""
-        return self not in _ADMITTING
+        """Whether a request with this reason is refused, which its client hears."""
+        return self not in _UNREFUSED
 
 
-_ADMITTING = frozenset({Reason.OK, Reason.EXEMPT})
+_UNREFUSED = frozenset({Reason.OK, Reason.EXEMPT, Reason.CLIENT_GONE})
 
 
 class Outcome(StrEnum):

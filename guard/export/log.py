@@ -55,7 +55,9 @@ class RefusalLog:
     A line is ``shed lane=read reason=deadline suppressed=3``; the same values are attributes
     of the log record (``guard_lane``, ``guard_reason``, ``guard_suppressed``) for structured
     handlers. ``suppressed`` counts the refusals for this reason, of either lane, that got no
-    line since the last one.
+    line since the last one. A request that was dropped since its client has gone is told as
+    ``dropped ... reason=client_gone``, below the level of a warning: the service does nothing
+    wrong then.
 
     Args:
         clock: the time.
@@ -76,14 +78,17 @@ class RefusalLog:
             before = self._buckets.get(reason) or Bucket(max(1.0, self._lines_per_s), now_s)
             self._buckets[reason], written = take(before, now_s, self._lines_per_s)
         if written:
+            what = "shed" if reason.sheds else "dropped"
             # Outside the lock: a handler may write to a slow disk.
-            log.warning(
-                "shed lane=%s reason=%s suppressed=%d",
+            log.log(
+                logging.WARNING if reason.sheds else logging.INFO,
+                "%s lane=%s reason=%s suppressed=%d",
+                what,
                 lane.value,
                 reason.value,
                 before.suppressed,
                 extra={
-                    "guard_event": "shed",
+                    "guard_event": what,
                     "guard_lane": lane.value,
                     "guard_reason": reason.value,
                     "guard_suppressed": before.suppressed,

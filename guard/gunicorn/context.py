@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from guard.errors import GuardError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from guard.events import Recorder
     from guard.problem import Response
@@ -27,6 +27,11 @@ class LoadedInArbiter(GuardError, RuntimeError):  # noqa: N818 - says what happe
 class Gate(Protocol):
     """What ``GuardWorker`` asks in its accept loop; ``guard.middleware.Guard`` is one."""
 
+    @property
+    def headers(self) -> Sequence[str]:
+        """Names of the request headers that ``consider`` looks at."""
+        ...
+
     def pressed(self) -> bool:
         """Whether requests are being refused, so that it pays to look at each early."""
         ...
@@ -35,7 +40,7 @@ class Gate(Protocol):
         """Return the refusal that a request would get anyway, or None to let it through.
 
         Args:
-            environ: method, path and query.
+            environ: method, path, query, the fields of ``headers`` and ``gunicorn.socket``.
             waiting_s: how long the request would wait for a thread.
         """
         ...

@@ -9,8 +9,13 @@ unusual is left to gunicorn's own parser.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from guard.routing import environ_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REQUEST_BYTES_MAX: Final = 8192
 """A longer request goes the normal way."""
@@ -31,11 +36,19 @@ _HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^connection:[\t ]*(.*?)[\t ]*\r$", re.IGNORECASE | re.MULTILINE)
 
 
+def finder(names: Iterable[str]) -> re.Pattern[bytes] | None:
+    """Return what ``parse`` finds header fields of these names by; None where there are none."""
+    found = b"|".join(re.escape(name.encode()) for name in names)
+    pattern = rb"^(" + found + rb"):[\t ]*([^\r]*?)[\t ]*\r$"
+    return re.compile(pattern, re.IGNORECASE | re.MULTILINE) if found else None
+
+
 class Head(NamedTuple):
     """A request that may be refused at once.
 
     Attributes:
-        environ: as much of the WSGI environ as tells a request's lane.
+        environ: as much of the WSGI environ as tells a request's lane, and the fields that were
+            asked for.
         keep_alive: whether the client wants the connection kept.
     """
 
@@ -43,8 +56,13 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
-def parse(data: bytes) -> Head | None:
-    """Return the request that ``data`` is, all of it; None where it is anything else."""
+def parse(data: bytes, wanted: re.Pattern[bytes] | None = None) -> Head | None:
+    """Return the request that ``data`` is, all of it; None where it is anything else.
+
+    Args:
+        data: what has come.
+        wanted: which header fields go into the environ; see ``finder``.
+    """
     head, end, body = data.partition(b"\r\n\r\n")
     found = _HEAD.fullmatch(head + end)
     if found is None:
@@ -64,6 +82,9 @@ def parse(data: bytes) -> Head | None:
         "QUERY_STRING": query.decode("latin-1"),
         "SCRIPT_NAME": "",
     }
+    for name, value in wanted.findall(fields) if wanted is not None else ():
+        key, text = environ_key(name.decode()), value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
     return Head(environ, b"close" not in options)
 
 

@@ -39,11 +39,12 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from guard.gunicorn.context import current_worker
-from guard.gunicorn.head import REQUEST_BYTES_MAX, parse
+from guard.gunicorn.head import REQUEST_BYTES_MAX, finder, parse
 from guard.problem import status_line
-from guard.socket_age import ACCEPTED_KEY, last_received_ago_s
+from guard.socket_age import ACCEPTED_KEY, SOCKET_KEY, last_received_ago_s
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterable
 
     from guard.gunicorn.context import Gate
@@ -91,6 +92,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         self._queued_s: deque[float] = deque()
         self._served = threading.local()
         self._gate: Gate | None = None
+        self._wanted: re.Pattern[bytes] | None = None
         self._notified_s = 0.0
 
     def load_wsgi(self) -> None:
@@ -98,6 +100,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         super().load_wsgi()
         worker = current_worker()
         self._gate = worker.gate if worker is not None else None
+        self._wanted = finder(self._gate.headers) if self._gate is not None else None
         app, served = self.wsgi, self._served
 
         def stamped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -183,9 +186,12 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         return asked and gate is not None and self._refused(conn, data, gate)
 
     def _refused(self, conn: Any, data: bytes, gate: Gate) -> bool:  # noqa: ANN401
-        head = parse(data)
-        response = gate.consider(head.environ, self.queue_age_s()) if head is not None else None
-        if head is None or response is None:
+        head = parse(data, self._wanted)
+        if head is None:
+            return False
+        head.environ[SOCKET_KEY] = conn.sock
+        response = gate.consider(head.environ, self.queue_age_s())
+        if response is None:
             return False
         if _answered(conn.sock, len(data), response, keep_alive=head.keep_alive):
             self._wait(conn, self.keepalived_conns, self.on_client_socket_readable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9\-._~%]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-
 _TOKEN: Final = re.compile(r"[!-9;-~]{16,512}")
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 _PATH: Final = re.compile(r"/[^\x00-\x20,\x7f]*")
+_HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 _ROUTE: Final = re.compile(r"([A-Za-z]{1,20}) +(/[^\x00-\x20,\x7f]*)")
 
 
@@ -177,6 +178,24 @@ def _route(text: str) -> str:
     return f"{found.group(1).upper()} {found.group(2)}"
 
 
+def _header(text: str) -> str:
+    if text.lower() == "off":
+        return "off"
+    if _HEADER.fullmatch(text) is None:
+        # A server drops a name with an underscore, which it can't tell from one with a hyphen.
+        raise Unfit("must be a header's name, of letters, digits and hyphens, or off")
+    return text
+
+
+def _peer(text: str) -> str:
+    if text == "*":
+        return text
+    try:
+        return str(ip_network(text, strict=False))
+    except ValueError:
+        raise Unfit("each must be an address, a network such as 10.0.0.0/8, or *") from None
+
+
 _FORMS: Final[Mapping[Form, Callable[[str], str]]] = {
     "": str,
     "database": _database,
@@ -186,4 +205,6 @@ _FORMS: Final[Mapping[Form, Callable[[str], str]]] = {
     "uri": _uri,
     "path": _path,
     "route": _route,
+    "header": _header,
+    "peer": _peer,
 }

@@ -11,7 +11,9 @@ from guard.core.vocabulary import Mode, Policy, RetryPolicy
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
 ]
-Form = Literal["", "database", "redis", "address", "token", "uri", "path", "route"]
+Form = Literal[
+    "", "database", "redis", "address", "token", "uri", "path", "route", "header", "peer"
+]
 Reload = Literal["live", "restart"]
 
 
@@ -154,6 +156,17 @@ class Settings:
     deadline_s: float = _live(
         10.0, "GUARD_DEADLINE", "Every request must be answered within this time of its arrival.",
         unit="seconds", low=0.1, high=600.0, watch="guard_http_request_duration_seconds",
+    )  # fmt: skip
+    deadline_header: str = _setting(
+        "X-Request-Timeout-Ms", "GUARD_DEADLINE_HEADER",
+        "Request header in which a client says within how many milliseconds of its arrival the "
+        "request must be answered; it can shorten GUARD_DEADLINE, never lengthen it. off: no "
+        "client can.", form="header", watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "GUARD_TRUSTED_PROXIES",
+        "Addresses or networks, comma-separated, of proxies in front whose X-Request-Start tells "
+        "a request's age; * trusts every peer.", form="peer", watch="guard_queue_wait_seconds",
     )  # fmt: skip
     statement_timeout_s: float = _setting(
         5.0, "GUARD_STATEMENT_TIMEOUT", "A statement that runs longer is cancelled.",

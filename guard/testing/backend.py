@@ -193,12 +193,14 @@ class MemoryBackend:
 
     @contextmanager
     def _turn(self, lane: Lane, bounds: Bounds | None) -> Iterator[MemorySession]:
-        wait_s, run_s = bounds or self._bounds
+        wait_s, run_s, within_s = bounds or self._bounds
+        called_s = self._clock.now_s()
         self._take(lane, wait_s)
         started_s = self._clock.now_s()
+        until_s = min(started_s + run_s, called_s + within_s)
 
         def run(sql: str, params: Sequence[object]) -> list[Row]:
-            return self._statement(lane, started_s + run_s, sql, params)
+            return self._statement(lane, until_s, sql, params)
 
         session = MemorySession(run, read_only=lane is Lane.READ)
         outcome = Outcome.OK

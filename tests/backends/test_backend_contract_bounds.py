@@ -68,6 +68,24 @@ def test_a_statement_that_runs_too_long_is_cut_and_the_connection_stays_usable(
     assert backend.signals(lane).size == 1
 
 
+@pytest.mark.parametrize("lane", list(Lane))
+def test_the_wait_and_the_run_together_are_bounded_too(
+    opened: Opened, backend_case: BackendCase, eventually: Eventually, lane: Lane
+) -> None:
+    backend = opened(Options(size=1))
+    run: Callable[..., Any] = backend.read if lane is Lane.READ else backend.write
+    # Far apart: with any of the two longer bounds the statement would still run.
+    bounds = Bounds(wait_s=60.0, run_s=60.0, within_s=0.5)
+    with ThreadPoolExecutor(1) as threads, held(backend, lane, eventually) as free:
+        waiting = threads.submit(run, lambda s: s.execute(backend_case.slow), bounds)
+        eventually(lambda: backend.signals(lane).waiting == 1)
+        free.set()
+        with pytest.raises(StatementTimeout):
+            waiting.result(20)
+    assert run(lambda s: s.execute("SELECT 1")) == [(1,)]
+    assert backend.signals(lane).size == 1
+
+
 def test_the_configured_time_out_cuts_too(opened: Opened, backend_case: BackendCase) -> None:
     backend = opened(Options(statement_timeout_s=0.2))
     with pytest.raises(StatementTimeout):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TRACED = {part.__file__ for part in (locks, memory, store, window)}
 STEP = 13
-"""Every thirteenth bytecode: each death is a fork, and a fork is slow while coverage is measured."""
+"""Every thirteenth bytecode: each death is a fork, slow while coverage is measured."""
 NOW_S = 100.0
 
 

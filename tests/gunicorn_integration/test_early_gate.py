@@ -23,6 +23,8 @@ from guard.core.vocabulary import Reason
 from guard.problem import refusal
 
 class Gate:
+    headers = ()
+
     def pressed(self):
         return True
 

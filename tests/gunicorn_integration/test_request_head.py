@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.gunicorn.head import parse
+from guard.gunicorn.head import finder, parse
 
 PLAIN = b"GET /a%20b/%C3%A4?t=x%20y HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n"
 
@@ -75,10 +75,38 @@ def test_everything_else_goes_the_normal_way(data):
     assert parse(data) is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "value"),
+    [
+        (b"X-Request-Timeout-Ms: 250", "250"),
+        (b"x-request-timeout-ms:250\t ", "250"),
+        (b"X-Request-Timeout-Ms: 1\r\nX-REQUEST-TIMEOUT-MS: 2", "1,2"),
+        (b"X-Request-Timeout-Ms:", ""),
+        (b"X-Request-Timeout-Ms: \xe9", "\xe9"),
+        (b"X-Request-Timeout: 250", None),
+        (b"X-X-Request-Timeout-Ms: 250", None),
+        (b"X-Request-Timeout-Ms-X: 250", None),
+        (b"X_Request_Timeout_Ms: 250", None),
+        (b"Accept: X-Request-Timeout-Ms: 250", None),
+    ],
+)
+def test_fields_that_are_asked_for_are_found_as_the_full_parser_finds_them(fields, value):
+    head = parse(PLAIN.replace(b"Accept: */*", fields), finder(["X-Request-Timeout-Ms", "X-Key"]))
+    assert head is not None
+    assert head.environ.get("HTTP_X_REQUEST_TIMEOUT_MS") == value
+    assert "HTTP_X_KEY" not in head.environ
+
+
+def test_nothing_is_looked_for_where_nothing_is_asked_for():
+    assert finder([]) is None
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(data):
     parse(data)
     parse(b"GET /" + data + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+    wanted = finder(["X-Request-Timeout-Ms"])
+    parse(PLAIN.replace(b"*/*", b"*/*\r\nX-Request-Timeout-Ms: " + data), wanted)
 
 
 @given(st.binary(min_size=1, max_size=100))

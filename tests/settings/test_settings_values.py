@@ -161,6 +161,41 @@ def test_what_is_no_address(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [("X-Request-Timeout-Ms", "X-Request-Timeout-Ms"), ("grpc2-t", "grpc2-t"), ("OFF", "off")],
+)
+def test_a_headers_name(text: str, value: str) -> None:
+    assert convert("deadline_header", specs()["deadline_header"], text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "X Timeout", "X_Timeout", "X-Timeout:", "-x", "1x", "x" * 101]
+)
+def test_what_is_no_headers_name(text: str) -> None:
+    with pytest.raises(Unfit):
+        convert("deadline_header", specs()["deadline_header"], text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("10.1.2.3", ("10.1.2.3/32",)),
+        ("10.1.2.3/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
+    ],
+)
+def test_proxies(text: str, value: tuple[str, ...]) -> None:
+    assert convert("trusted_proxies", specs()["trusted_proxies"], text) == value
+
+
+@pytest.mark.parametrize("text", ["proxy.local", "10.0.0.0/33", "10.0.0", "10.0.0.1:80", "10.*"])
+def test_what_is_no_proxy(text: str) -> None:
+    with pytest.raises(Unfit, match="address"):
+        convert("trusted_proxies", specs()["trusted_proxies"], text)
+
+
+@pytest.mark.parametrize(
     ("url", "masked"),
     [
         ("postgresql://u:hunter2@h:5432/db", "postgresql://u:***@h:5432/db"),

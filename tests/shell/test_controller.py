@@ -163,16 +163,13 @@ def test_a_standing_queue_sheds_old_requests():
     assert control.check(fresh, Lane.READ).admitted
 
 
-def test_bounds_follow_the_deadline():
-    control = controller(deadline_s=1.0, statement_timeout_s=0.6)
+def test_the_wait_follows_the_deadline():
+    control = controller(deadline_s=1.0)
     scope = control.scope(Lane.READ)
-    assert control.wait_bound_s(scope, Lane.READ) == pytest.approx(0.4)
-    assert control.run_bound_s(scope) == pytest.approx(0.6)
-    control.clock.advance(0.8)
-    assert control.wait_bound_s(scope, Lane.READ) == pytest.approx(0.2)
-    assert control.run_bound_s(scope) == pytest.approx(0.2)
-    control.clock.advance(0.3)
-    assert control.wait_bound_s(scope, Lane.READ) < 0
+    for after_s, left_s, wait_s in [(0.0, 1.0, 0.4), (0.8, 0.2, 0.2), (0.3, -0.1, -0.1)]:
+        control.clock.advance(after_s)
+        assert control.left_s(scope) == pytest.approx(left_s)
+        assert control.wait_bound_s(scope, Lane.READ, left_s) == pytest.approx(wait_s)
 
 
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.OFF])
@@ -183,7 +180,9 @@ def test_without_enforcement_the_wait_is_bounded_by_the_deadline_alone(mode):
     assert permit is not None
     assert decision.admitted is (mode is Mode.OFF)
     assert control.check(scope, Lane.READ).admitted is (mode is Mode.OFF)
-    assert control.wait_bound_s(scope, Lane.READ) == pytest.approx(10.0)
+    assert control.wait_bound_s(scope, Lane.READ, 10.0) == pytest.approx(10.0)
+    scope.deadline_at_s = scope.arrived_s + 1.0
+    assert control.left_s(scope) == pytest.approx(10.0)
 
 
 class PermitMachine(RuleBasedStateMachine):

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import struct
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from guard.socket_age import SOCKET_KEY, socket_age_s
+from guard.socket_age import SOCKET_KEY, hung_up, socket_age_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,53 @@ def test_data_that_was_not_read_yet_ages_too() -> None:
         while age_s(accepted) == 0.0:
             with pytest.raises(TimeoutError):
                 client.recv(1)
+
+
+def left(accepted: socket.socket) -> bool:
+    """Wait for the client's end to come in, which reading shows; then ask."""
+    accepted.settimeout(20)
+    with suppress(ConnectionResetError):
+        while accepted.recv(100, socket.MSG_PEEK) not in {b"", b"unread"}:
+            pass
+    poll = select.poll()
+    poll.register(accepted, select.POLLRDHUP)
+    assert poll.poll(20_000)
+    return hung_up({SOCKET_KEY: accepted})
+
+
+@linux
+def test_a_client_that_closes_is_seen_also_behind_what_it_sent() -> None:
+    with pair() as (client, accepted):
+        assert not hung_up({SOCKET_KEY: accepted})
+        client.sendall(b"unread")
+        assert not hung_up({SOCKET_KEY: accepted})
+        client.close()
+        assert left(accepted)
+
+
+@linux
+def test_a_client_that_resets_its_connection_is_seen() -> None:
+    with pair() as (client, accepted):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        assert left(accepted)
+
+
+@linux
+def test_half_a_farewell_can_not_be_told_from_a_whole_one() -> None:
+    with pair() as (client, accepted):
+        client.shutdown(socket.SHUT_WR)
+        assert left(accepted)
+
+
+def test_where_nothing_can_be_told_the_client_is_there() -> None:
+    assert not hung_up({})
+    assert not hung_up({SOCKET_KEY: object()})
+    one, other = socket.socketpair()
+    with one:
+        other.close()
+        assert not hung_up({SOCKET_KEY: one})
+    assert not hung_up({SOCKET_KEY: one})
 
 
 def test_a_server_that_gives_no_socket_tells_no_age() -> None:

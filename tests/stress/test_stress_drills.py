@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stress.__main__ import main, parser
+from stress.__main__ import main
+from stress.options import parser
 
 if TYPE_CHECKING:
     from pathlib import Path

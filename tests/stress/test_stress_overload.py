@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 
-from stress.__main__ import parser
+from stress.options import parser
 from stress.overload import Findings, verdicts
 from stress.result import Run, Sample, summarise
 

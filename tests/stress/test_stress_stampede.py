@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from stress import report, stampede
-from stress.__main__ import main, parser
+from stress.__main__ import main
+from stress.options import parser
 from stress.stampede_plan import BOOK, CONSTANT, POLICIES, REMAINING, Plan, Run, Try, figures
 from stress.stampede_sim import simulate
 

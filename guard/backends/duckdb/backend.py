@@ -193,10 +193,11 @@ class DuckDBBackend:
     @contextmanager
     def _turn(self, bounds: Bounds) -> Iterator[DuckDBSession]:
         engine = self._opened()
+        called_s = self._clock.now_s()
         handle = self._take(engine, bounds.wait_s)
         started_s = self._clock.now_s()
         limits = Limits(
-            started_s + bounds.run_s,
+            min(started_s + bounds.run_s, called_s + bounds.within_s),
             self._config.statement_timeout_s,
             self._config.result_rows_max,
         )

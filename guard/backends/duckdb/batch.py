@@ -171,7 +171,7 @@ class Batch:
 
     def _call(self, unit: Work) -> object:
         limits = Limits(
-            unit.taken_s + unit.bounds.run_s,
+            min(unit.taken_s + unit.bounds.run_s, unit.queued_s + unit.bounds.within_s),
             self._limits.statement_timeout_s,
             self._limits.result_rows_max,
         )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TOLERANCE: Final = 0.9
+_LATE_S: Final = 0.1
+"""A statement may end so much late, if that spares a change of the time-out."""
 _BEGIN: Final = {Lane.READ: "BEGIN TRANSACTION READ ONLY", Lane.WRITE: "BEGIN TRANSACTION"}
 
 
@@ -44,7 +46,7 @@ class Handle:
         """Put a statement time-out in force, unless one close to it is; costs about 80 us."""
         have_s = self.timeout_s
         if wanted_s == have_s or (
-            _TOLERANCE * wanted_s <= have_s and _TOLERANCE * have_s <= wanted_s
+            _TOLERANCE * wanted_s <= have_s <= min(wanted_s / _TOLERANCE, wanted_s + _LATE_S)
         ):
             return
         # 0 means none.

@@ -218,9 +218,10 @@ class PostgresBackend:
         self, lane: Lane, bounds: Bounds, timeout_s: float | None = None
     ) -> Iterator[PostgresSession]:
         pool = self._pools[lane]
+        called_s = self._clock.now_s()
         held = pool.take(bounds.wait_s)
         started_s = self._clock.now_s()
-        deadline_s = started_s + bounds.run_s
+        deadline_s = min(started_s + bounds.run_s, called_s + bounds.within_s)
         limits = Limits(
             deadline_s,
             self._config.statement_timeout_s if timeout_s is None else timeout_s,

@@ -16,6 +16,9 @@ _PAUSE_S: Final = 0.2
 _FIRST_RETRY_S: Final = 0.05
 _LAST_RETRY_S: Final = 0.5
 
+# Not the module's own state: that is for those who seed it.
+_DRAW: Final = random.SystemRandom().random
+
 log = logging.getLogger("guard.postgres")
 
 
@@ -36,7 +39,7 @@ class Keeper:
         self,
         pools: Iterable[LanePool],
         lost: Event,
-        draw: Callable[[], float] = random.SystemRandom().random,
+        draw: Callable[[], float] = _DRAW,
     ) -> None:
         self._pools = tuple(pools)
         self._lost = lost

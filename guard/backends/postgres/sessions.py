@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from guard.events import PoolObserver
 
 _TOLERANCE: Final = 0.9
+_LATE_S: Final = 0.1
+"""A statement may end so much late, if that spares a round trip to change the time-out."""
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*([a-z]+)", re.IGNORECASE | re.DOTALL)
 _QUERIES: Final = frozenset({"select", "with", "values", "table", "show", "explain"})
 _READ_ONLY: Final = b"default_transaction_read_only"
@@ -261,7 +263,8 @@ class PostgresSession:
             raise StatementTimeout("the unit's time is over")
         wanted_s = min(self._limits.timeout_s, left_s)
         status = self._held.pgconn.transaction_status
-        fits = _TOLERANCE * wanted_s <= self._timeout_s and _TOLERANCE * self._timeout_s <= wanted_s
+        most_s = min(wanted_s / _TOLERANCE, wanted_s + _LATE_S)
+        fits = _TOLERANCE * wanted_s <= self._timeout_s <= most_s
         if fits or status == TransactionStatus.INERROR:
             return
         scope = "LOCAL" if status == TransactionStatus.INTRANS else "SESSION"

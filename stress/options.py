@@ -1,0 +1,139 @@
+"""The scenarios' options."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stress.disturbance import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    _Parser = argparse.ArgumentParser
+    _Commands = argparse._SubParsersAction[_Parser]  # noqa: SLF001 - has no other name
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m stress", description="Stress the service.")
+    commands = top.add_subparsers(dest="command", required=True)
+    _add_loads(commands)
+    _add_drills(commands)
+    _add_costs(commands)
+    _add_models(commands)
+    _add_operators_view(commands)
+    return top
+
+
+def _add_loads(commands: _Commands) -> None:
+    incident = commands.add_parser("incident", help="replay the incident")
+    incident.add_argument("--unguarded", action="store_true", help="with the guard off")
+    incident.add_argument(
+        "--time-scale", type=_positive, default=1.0, help="shortens each stage; the rates stay"
+    )
+    overload = commands.add_parser("overload", help="find the capacity and offer 2x and 5x of it")
+    overload.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    overload.add_argument(
+        "--far", type=_positive, default=0.0, metavar="MS",
+        help="PostgreSQL so many ms away, with small pools: the database limits, not the cores",
+    )  # fmt: skip
+    overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
+    _add_backend((incident, overload))
+    compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
+    compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
+    compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
+    compare.add_argument("--variants", default="", help="names with commas; all by default")
+    compare.add_argument("--seed", type=int, default=1)
+    _add_out((incident, overload, compare))
+
+
+def _add_drills(commands: _Commands) -> None:
+    outage = commands.add_parser("outage", help="let the database fail under load and come back")
+    outage.add_argument("--fault", choices=FAULTS, required=True)
+    outage.add_argument(
+        "--lane", choices=("all", "read", "write"), default="all", help="whose network fails"
+    )
+    outage.add_argument("--rate", type=_positive, default=200.0, help="users per second")
+    outage.add_argument("--workers", type=_count, default=4)
+    for name, default_s in (("before", 5.0), ("outage", 10.0), ("after", 15.0)):
+        outage.add_argument(f"--{name}-s", type=_positive, default=default_s)
+    chaos = commands.add_parser("chaos", help="kill, stop and reload at random, and count")
+    chaos.add_argument("--minutes", type=_positive, default=20.0)
+    chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
+    chaos.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
+    _add_backend((outage, chaos))
+    kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
+    kills.add_argument("--rounds", type=_count, default=1000)
+    kills.add_argument("--seed", type=int, default=1)
+    _add_out((outage, chaos))
+
+
+def _add_costs(commands: _Commands) -> None:
+    commit = commands.add_parser("group-commit", help="group commit against one per request")
+    commit.add_argument("--rounds", type=_count, default=3)
+    commit.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn")
+    overhead = commands.add_parser("overhead", help="what the guard costs a trivial app")
+    overhead.add_argument("--rounds", type=_count, default=5)
+    overhead.add_argument("--seconds", type=_positive, default=3.0, help="length of each turn")
+    gil = commands.add_parser("gil", help="what a short switch interval gives and costs")
+    gil.add_argument("--rounds", type=_count, default=5)
+    gil.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn's parts")
+    cost = commands.add_parser("metrics-cost", help="what measuring costs, and a scrape")
+    cost.add_argument("--rounds", type=_count, default=9)
+    _add_out((commit, overhead, gil, cost))
+
+
+def _add_models(commands: _Commands) -> None:
+    stampede = commands.add_parser("stampede", help="an outage, and its clients' return")
+    stampede.add_argument("--form", choices=("simulated", "real"), default="simulated")
+    stampede.add_argument("--outage", type=_positive, default=30.0, help="its length, seconds")
+    stampede.add_argument("--constant", type=_count, default=5, help="the constant header, seconds")
+    adaptive = commands.add_parser("adaptive", help="a database that slows with concurrency")
+    for command in (stampede, adaptive):
+        command.add_argument("--seed", type=int, default=1)
+    _add_out((stampede, adaptive))
+
+
+def _add_operators_view(commands: _Commands) -> None:
+    observe = commands.add_parser("observe", help="the incident's load under Prometheus' eyes")
+    observe.add_argument("--backend", choices=("duckdb", "postgres"), default="duckdb")
+    observe.add_argument("--seconds", type=_positive, default=600.0, help="ends by itself then")
+    observe.add_argument("--port", type=_count, default=9090, help="Prometheus' own, if it is free")
+    observe.add_argument("--seed", type=int, default=1)
+    observe.add_argument("--pictures", type=Path, help="draw the dashboard's rows to this folder")
+    scrapes = commands.add_parser("scrapes", help="the admin listener through kills and a reload")
+    scrapes.add_argument("--scrapes", type=_count, default=5000)
+    scrapes.add_argument("--kills", type=_count, default=12)
+    scrapes.add_argument("--seconds", type=_positive, default=75.0, help="over which they spread")
+    _add_out((scrapes,))
+    pictures = commands.add_parser("page-pictures", help="pictures of the operator's page")
+    pictures.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    pictures.add_argument("--rate", type=_positive, default=900.0, help="users/s of the overload")
+    pictures.add_argument("--out", type=Path, default=Path("docs/images"))
+
+
+def _add_backend(commands: Iterable[_Parser]) -> None:
+    for command in commands:
+        command.add_argument("--backend", choices=("duckdb", "postgres"), required=True)
+        command.add_argument("--seed", type=int, default=1)
+
+
+def _add_out(commands: Iterable[_Parser]) -> None:
+    for command in commands:
+        command.add_argument("--out", type=Path, default=Path("stress-results"))
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
