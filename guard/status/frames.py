@@ -30,6 +30,8 @@ _KEPT: Final = (
     metrics.BREAKER_PROBE_DUE, metrics.WORKERS, metrics.WORKER_READY,
 )  # fmt: skip
 """Metrics of which every known label set is kept."""
+_APART: Final = frozenset({"bypassed", "dropped"})
+"""Decisions that were no choice between admitting and refusing."""
 ANSWERED: Final = "answered"
 """The label under which all routes' latencies are kept together."""
 
@@ -156,9 +158,9 @@ class Span(NamedTuple):
     def shed_ratio(self, lane: Lane | None = None) -> float:
         """Return the share of the requests in question that was shed, 0 to 1.
 
-        Exempt requests are not in question.
+        Exempt requests and those whose clients had gone are not in question.
         """
-        counts = [self.decided(word, lane) for word in DECISIONS if word != "bypassed"]
+        counts = [self.decided(word, lane) for word in DECISIONS if word not in _APART]
         shed = self.decided("shed", lane)
         return shed / sum(counts) if shed else 0.0
 

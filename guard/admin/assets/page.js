@@ -100,10 +100,10 @@ const session = (one) => [one.pid || "", one.application_name, one.state, one.qu
 
 function showTables(status) {
   const span = (one) => [one.seconds >= 890 ? "last 15 min" : `last ${duration(Math.round(one.seconds))}`, one];
-  table("requests", ["", "#admitted", "#shed", "#share", "#would shed", "#exempt", "#errors", "#p50", "#p95", "#p99", "shed by reason"],
+  table("requests", ["", "#admitted", "#shed", "#share", "#would shed", "#exempt", "#dropped", "#errors", "#p50", "#p95", "#p99", "shed by reason"],
     [status.requests.recent, status.requests.window].map(span).map(([label, one]) => make("tr", {},
       make("td", { class: "nowrap" }, label), count(one.admitted), count(one.shed), make("td", { class: "n" }, percent(one.shed_ratio)),
-      count(one.would_shed), count(one.bypassed), count(one.errors),
+      count(one.would_shed), count(one.bypassed), count(one.dropped), count(one.errors),
       ...["p50", "p95", "p99"].map((q) => make("td", { class: "n" }, ms(one.latency_ms[q]))),
       cell(Object.entries(one.shed_by_reason).map(([reason, n]) => `${reason} ${number(n)}`).join(", ") || "–"))), "");
   const lanes = ["read", "write"];
