@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Most tests wait for processes of their own: more run at once than there are cores.
+TESTERS ?= 4
 APP := service:create_app()
 
 .DEFAULT_GOAL := help
@@ -38,7 +40,7 @@ observe: $(STAMP) ## Watch the service under the incident's load in Prometheus (
 
 test: $(STAMP) ## Run every test with coverage.
 	$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest -n $(TESTERS) --dist loadfile --cov --cov-report=
 
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='guard/core/*' --fail-under=100
