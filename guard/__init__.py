@@ -1,6 +1,6 @@
 """Guard: overload protection for WSGI services in front of DuckDB or PostgreSQL."""
 
-from guard.core.vocabulary import BreakerPhase, Lane, Mode, Outcome, Policy, Reason
+from guard.core.vocabulary import BreakerPhase, Lane, Mode, Outcome, Policy, Priority, Reason
 from guard.errors import (
     BackendBusy,
     BackendClosed,
@@ -27,6 +27,7 @@ __all__ = [
     "Mode",
     "Outcome",
     "Policy",
+    "Priority",
     "ReadOnlyViolation",
     "Reason",
     "ResultTooLarge",

@@ -20,6 +20,7 @@ from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
 from guard.meter import PoolMeter
 from guard.parts import parts
+from guard.ranking import ranking_by, shares_by
 from guard.refusals import RefusalSampler
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from guard.backends.base import Backend, Session
     from guard.clock import Clock
+    from guard.core.priority import Shares
+    from guard.core.vocabulary import Priority
     from guard.database import Database
     from guard.events import PoolObserver, Recorder
     from guard.middleware import Guard
@@ -71,19 +74,21 @@ class Assembly:
         classify: Callable[[Environ], Lane | None],
         queues: Mapping[str, Callable[[], QueueLength]] | None = None,
         live: Callable[[], News | None] | None = None,
+        prioritise: Callable[[Environ], Priority | None] | None = None,
     ) -> None:
         self.settings = settings
         self._parts = parts(settings)
         self._recorder = recorder
         self._backend = backend
         self._classify = classify
+        self._ranking = ranking_by(settings, prioritise)
         self._draining = False
         self._closing = False
         self._refusals = RefusalLog(clock)
         host = recorder.breakers if isinstance(recorder, WorkerRow) else None
         self.breakers = lane_breakers(settings, host, clock, _draw, recorder)
         self.controller = Controller(
-            _rules(settings),
+            _rules(settings, shares_by(settings, self._ranking)),
             _slots(settings, backend),
             self.breakers,
             clock=clock,
@@ -144,7 +149,7 @@ class Assembly:
             settings: checked settings, which differ in live ones only.
         """
         self.settings = settings
-        self.controller.configure(_rules(settings))
+        self.controller.configure(_rules(settings, shares_by(settings, self._ranking)))
         for breaker in self.breakers.values():
             breaker.configure(breaker_rules(settings))
         if isinstance(self.controller.book, AppointmentBook):
@@ -187,6 +192,7 @@ class Assembly:
                 write_routes=settings.write_routes,
                 classify=self._classify,
             ),
+            ranking=self._ranking,
             hold="connection" if self._backend else "request",
             age_s=age_told_by(settings.trusted_proxies, socket_age_s, wall_s),
             deadline_header="" if settings.deadline_header == "off" else settings.deadline_header,
@@ -246,7 +252,7 @@ class Assembly:
             self._backend.close(timeout_s)
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - every part has a sound default
     settings: Settings,
     *,
     recorder: Recorder | None = None,
@@ -254,6 +260,7 @@ def assemble(
     classify: Callable[[Environ], Lane | None] = lane_of_method,
     queues: Mapping[str, Callable[[], QueueLength]] | None = None,
     live: Callable[[], News | None] | None = None,
+    prioritise: Callable[[Environ], Priority | None] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -266,6 +273,8 @@ def assemble(
             ``guard.gunicorn.WorkerContext.queues``.
         live: tells the live settings, which are then followed: under gunicorn
             ``guard.gunicorn.WorkerContext.live``, elsewhere a ``guard.settings.live.LiveFile``.
+        prioritise: the class of a request of which settings and headers say nothing; None where
+            it is as good as any.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -274,7 +283,7 @@ def assemble(
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
     backend = _backend(settings, parts(settings).observer(meter), clock)
-    assembly = Assembly(settings, found, backend, meter, clock, classify, queues, live)
+    assembly = Assembly(settings, found, backend, meter, clock, classify, queues, live, prioritise)
     assembly.start(prepare)
     return assembly
 
@@ -329,7 +338,7 @@ def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: 
     return PostgresBackend(config, observer, clock)
 
 
-def _rules(settings: Settings) -> Rules:
+def _rules(settings: Settings, shares: Shares | None) -> Rules:
     read = Limits(
         settings.policy,
         settings.read_pool_size + settings.read_waiters,
@@ -351,6 +360,8 @@ def _rules(settings: Settings) -> Rules:
         statement_timeout_s=settings.statement_timeout_s,
         retry_after_min_s=settings.retry_after_min_s,
         retry_after_max_s=settings.retry_after_max_s,
+        shares=shares,
+        fair=settings.fairness != "off",
     )
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from guard.clock import MonotonicClock
 from guard.core import codel, hold_time
 from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_once, decide
+from guard.core.fairness import Fairness
+from guard.core.priority import Shares, decide_in_part, limits_by_class
 from guard.core.retry_after import retry_after_s
-from guard.core.vocabulary import Lane, Mode, Reason
+from guard.core.vocabulary import Lane, Mode, Priority, Reason
 from guard.permit import LaneState, Permit, Refused
 from guard.request import RequestScope
 
@@ -28,6 +30,8 @@ WAIT_BOUND_FACTOR = 4
 """The exact gate waits this many budgets at most: the prediction is a mean, and an exponential
 wait stays below four times its mean in 98 % of the cases."""
 
+_Load = tuple[int, int, int, float, bool, float]
+
 HOLD_LEAST_S = 1e-6
 """A hold time that the clock could not resolve bounds nothing."""
 
@@ -43,6 +47,8 @@ class Rules:
         statement_timeout_s: longest run of one unit of work, seconds.
         retry_after_min_s: smallest Retry-After, whole seconds.
         retry_after_max_s: largest Retry-After, whole seconds.
+        shares: what each class of requests may use of a lane; None where all are alike.
+        fair: whether clients are counted, and those that ask for too much held back.
     """
 
     lanes: Mapping[Lane, Limits]
@@ -51,6 +57,8 @@ class Rules:
     statement_timeout_s: float = 5.0
     retry_after_min_s: int = 1
     retry_after_max_s: int = 60
+    shares: Shares | None = None
+    fair: bool = False
 
 
 class Book(Protocol):
@@ -133,7 +141,13 @@ class Controller:
         self._arrivals_target_s = _arrivals_target_s(rules)
         found = breakers or {}
         self._lanes = {
-            lane: LaneState(limits, slots[lane], found.get(lane))
+            lane: LaneState(
+                limits,
+                slots[lane],
+                found.get(lane),
+                _classes(limits, rules),
+                Fairness() if rules.fair else None,
+            )
             for lane, limits in rules.lanes.items()
         }
 
@@ -149,6 +163,7 @@ class Controller:
         or its new ones, no mixture. To be called by one thread at a time.
         """
         for lane, limits in rules.lanes.items():
+            self._lanes[lane].classes = _classes(limits, rules)
             self._lanes[lane].limits = limits
         self._arrivals_target_s = _arrivals_target_s(rules)
         self.rules = rules
@@ -163,7 +178,12 @@ class Controller:
         if now_s is None:
             now_s = self.clock.now_s()
         with state.lock:
-            return self._decide(state, scope, slots, now_s, breaker_admits=admits)
+            decision = self._decide(state, scope, slots, now_s, breaker_admits=admits)
+            refuses = decision.reason is not _SERVES and self.mode is _ENFORCE
+            if refuses and state.fairness is not None:
+                # What is let through is counted by the exact gate.
+                state.fairness.count(scope.client, now_s, admitted=False)
+        return decision
 
     def admit(
         self, scope: RequestScope, lane: Lane, now_s: float | None = None, *, forced: bool = False
@@ -183,7 +203,15 @@ class Controller:
             decision, mode = ADMITTED, self.rules.mode
             if not forced and mode is not _OFF:
                 decision = self._decide(state, scope, slots, now_s, breaker_admits=admits)
-                if decision.reason is not _SERVES and mode is _ENFORCE:
+                # In shadow mode the early gate may have foretold it already.
+                sheds = decision.reason is not _SERVES or scope.would_shed
+                if state.fairness is not None:
+                    state.fairness.count(scope.client, now_s, admitted=not sheds)
+                if mode is not _ENFORCE:
+                    if not sheds:
+                        target_s = state.limits.wait_budget_s / 2
+                        state.shadow.enter(scope.arrived_s, slots, state.hold_s, target_s)
+                elif sheds:
                     return decision, None
             state.in_flight += 1
             state.unfinished += 1
@@ -199,9 +227,13 @@ class Controller:
         breaker_admits: bool,
     ) -> Decision:
         # The lane's lock is held; nothing in here takes another one.
-        limits, serving = state.limits, self.serving()
+        limits = own = whole = state.limits
+        if state.classes is not None:
+            limits, own = state.limits_for(scope.priority, scope.client)
+        serving = self.serving()
         if (
-            serving is _SERVES
+            self.mode is _ENFORCE
+            and serving is _SERVES
             and breaker_admits
             and not (state.codel.standing or self._arrivals.standing)
             and admits_at_once(
@@ -213,18 +245,28 @@ class Controller:
         signals = Signals(
             serving,
             breaker_admits,
-            state.in_flight,
-            state.unfinished,
-            slots,
-            state.hold_s,
-            codel.standing(state.codel, now_s) or codel.standing(self._arrivals, now_s),
-            now_s - scope.arrived_s,
+            *(self._seen if self.mode is _ENFORCE else self._foretold)(state, slots, scope, now_s),
             scope.deadline_at_s - scope.arrived_s,
         )
-        decision = decide(signals, limits)
+        decision = (
+            decide(signals, limits)
+            if state.classes is None
+            else decide_in_part(signals, limits, own, whole)
+        )
         if decision.reason is not _SERVES:
             state.refused = Refused(now_s, signals, decision)
         return decision
+
+    def _seen(self, state: LaneState, slots: int, scope: RequestScope, now_s: float) -> _Load:
+        standing = codel.standing(state.codel, now_s) or codel.standing(self._arrivals, now_s)
+        age_s = now_s - scope.arrived_s
+        return state.in_flight, state.unfinished, slots, state.hold_s, standing, age_s
+
+    @staticmethod
+    def _foretold(state: LaneState, slots: int, scope: RequestScope, _now_s: float) -> _Load:
+        # What waits in front of the guard here would not wait if the guard shed.
+        unfinished = state.shadow.unfinished(scope.arrived_s)
+        return unfinished, unfinished, slots, state.hold_s, state.shadow.standing(), 0.0
 
     def scope(self, lane: Lane | None, age_s: float = 0.0) -> RequestScope:
         """Return a new request's scope; ``age_s`` is the time since it was accepted."""
@@ -323,3 +365,10 @@ class Controller:
 
 def _arrivals_target_s(rules: Rules) -> float:
     return min(limits.wait_budget_s for limits in rules.lanes.values()) / 2
+
+
+def _classes(limits: Limits, rules: Rules) -> dict[Priority, Limits] | None:
+    # A greedy client is held back by being put into a lower class.
+    if rules.shares is None and not rules.fair:
+        return None
+    return limits_by_class(limits, rules.shares or Shares())

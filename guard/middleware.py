@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from guard.correlation import Correlate, Correlation
     from guard.errors import GuardError
     from guard.events import Recorder
+    from guard.ranking import Ranking
 
 LOOK_EVERY: Final = 8
 """While no queue is seen in front of the application, the age of one in so many is asked for:
@@ -51,6 +52,7 @@ class Guard:
         controller: decides.
         recorder: takes the measurements.
         routing: tells a request's lane.
+        ranking: tells a request's class and its client.
         hold: ``request``: every request that is not exempt holds a permit until its response
             is closed, for an application with database access of its own. ``connection``:
             the early check only, and the permit is taken by ``guard.database.Database``.
@@ -66,7 +68,7 @@ class Guard:
             was dropped since its client has gone, outside of every lock.
 
     Attributes:
-        headers: names of the request headers that ``consider`` looks at.
+        headers: names of the request headers that ``consider`` looks at; None where it may be any.
     """
 
     def __init__(  # noqa: PLR0913 - every part has a sound default
@@ -76,6 +78,7 @@ class Guard:
         *,
         recorder: Recorder | None = None,
         routing: Routing | None = None,
+        ranking: Ranking | None = None,
         hold: Literal["request", "connection"] = "request",
         age_s: Callable[[Environ], float] = no_age,
         deadline_header: str = "",
@@ -88,11 +91,13 @@ class Guard:
         self._controller = controller
         self._now_s = controller.clock.now_s
         self._deadline_key = environ_key(deadline_header)
-        self.headers = (deadline_header,) if deadline_header else ()
         self._recorder = recorder or NullRecorder()
         self._tally = RequestTally(self._recorder, on_shed, on_named)
         self._correlate = correlate
         self._lane_of = (routing or Routing()).lane_of
+        self._rank = ranking.rank if ranking else None
+        named = ranking.headers if ranking else ()
+        self.headers = named if named is None or not deadline_header else (*named, deadline_header)
         self._holds_request = hold == "request"
         self._age_s = age_s
         # Threads race for it, and the worst is one look too many or too few.
@@ -152,6 +157,8 @@ class Guard:
         return not exchange.would_shed
 
     def _enters(self, exchange: Exchange, lane: Lane, now_s: float) -> bool:
+        if self._rank is not None:
+            self._rank(exchange.environ, exchange)
         if self._holds_request:
             decision, permit = self._controller.admit(exchange, lane, now_s)
             if permit is not None:
@@ -194,7 +201,7 @@ class Guard:
         let through is decided again.
 
         Args:
-            environ: of it only method, path, query, the fields of ``headers``, and gunicorn's
+            environ: of it only method, path, query, peer, the fields of ``headers``, and gunicorn's
                 socket where there is one.
             waiting_s: how long the request would wait for a thread, seconds.
         """
@@ -206,6 +213,8 @@ class Guard:
         # What waits in the kernel in front of the server is as old as what got through last.
         age_s = max(waiting_s, controller.queue_age_s)
         scope = controller.scope(lane, age_s)
+        if self._rank is not None:
+            self._rank(environ, scope)
         wanted = environ.get(self._deadline_key)
         if wanted is not None:
             scope.deadline_at_s = scope.arrived_s + allowed_s(wanted, controller.rules.deadline_s)

@@ -6,12 +6,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.core import codel, hold_time
+from guard.core.priority import BELOW, patient
+from guard.core.shadow import ShadowLane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from guard.core.admission import Decision, Limits, Signals
-    from guard.core.vocabulary import Outcome
+    from guard.core.fairness import Fairness
+    from guard.core.vocabulary import Outcome, Priority
 
 
 class BreakerGate(Protocol):
@@ -54,17 +57,30 @@ class Refused(NamedTuple):
 
 
 class LaneState:
-    """One lane's counters; every field but the constants is guarded by ``lock``."""
+    """One lane's counters; every field but the constants is guarded by ``lock``.
+
+    Attributes:
+        classes: what each class of requests may use of the lane; None where all may use it whole.
+        fairness: who of its clients asks for too much; None where nobody counts them.
+        shadow: the lane as it would be if shadow mode enforced.
+    """
 
     __slots__ = (
-        "breaker", "codel", "hold_s", "in_flight", "limits", "lock", "refused", "slots",
-        "unfinished", "used_s", "uses",
+        "breaker", "classes", "codel", "fairness", "hold_s", "in_flight", "limits", "lock",
+        "refused", "shadow", "slots", "unfinished", "used_s", "uses",
     )  # fmt: skip
 
     def __init__(
-        self, limits: Limits, slots: Callable[[], int], breaker: BreakerGate | None
+        self,
+        limits: Limits,
+        slots: Callable[[], int],
+        breaker: BreakerGate | None,
+        classes: Mapping[Priority, Limits] | None = None,
+        fairness: Fairness | None = None,
     ) -> None:
         self.limits = limits
+        self.classes = classes
+        self.fairness = fairness
         self.slots = slots
         self.breaker = breaker
         self.lock = Lock()
@@ -74,8 +90,26 @@ class LaneState:
         self.used_s = 0.0
         self.hold_s = hold_time.FIRST_GUESS_S
         self.codel = codel.Codel()
+        self.shadow = ShadowLane()
         # Read without the lock: it is one store of a whole tuple.
         self.refused: Refused | None = None
+
+    def limits_for(self, priority: Priority, client: str) -> tuple[Limits, Limits]:
+        """Return the limits that decide about a request, and those of its class.
+
+        Args:
+            priority: its class; there must be ``classes``.
+            client: whose it is.
+        """
+        classes = self.classes or {}
+        own = classes[priority]
+        greedy = self.fairness.greedy if self.fairness is not None else ()
+        if not greedy:
+            return own, own
+        if client in greedy:
+            return classes[BELOW[priority]], own
+        own = patient(own)
+        return own, own
 
 
 class Permit:

@@ -27,6 +27,8 @@ DETAILS: Mapping[Reason, str] = {
     Reason.POOL_SATURATED: "This lane's database connections are in use and its queue is full.",
     Reason.THREADS_EXHAUSTED: "Too many requests of this lane are being answered at this moment.",
     Reason.QUEUE_DELAY: "The request waited too long in front of the application.",
+    Reason.LOW_PRIORITY: "What is left of this lane is kept for requests of a higher class.",
+    Reason.UNFAIR_SHARE: "This lane is short, and this client already has its fair share of it.",
     Reason.BREAKER_OPEN: "The database is failing; it is being probed until it is back.",
     Reason.DEADLINE: "The answer could not have been given before the request's deadline.",
     Reason.DRAINING: "This worker is shutting down.",

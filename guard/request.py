@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from guard.core.vocabulary import Reason
+from guard.core.vocabulary import Priority, Reason
 
 if TYPE_CHECKING:
     from guard.core.vocabulary import Lane
@@ -24,6 +24,8 @@ class RequestScope:
         reason: why it was admitted or shed; the one reason that is counted.
         retry_after_s: the Retry-After that it was shed with; 0 where it was not.
         would_shed: shadow mode only: it was admitted although the decision was to shed.
+        priority: its class.
+        client: the key by which its client is told apart; empty where nobody is.
         correlation: the names by which others know the request; None where it has none.
         executed: True once the database was asked for anything; no refusal may then promise
             that nothing was.
@@ -34,6 +36,8 @@ class RequestScope:
     reason = Reason.OK
     retry_after_s = 0
     would_shed = False
+    priority = Priority.NORMAL
+    client = ""
     correlation: Correlation | None = None
     executed = False
     may_wait = False

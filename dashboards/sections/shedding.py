@@ -27,7 +27,8 @@ SHEDDING: Final = Section(
             title="Refusals by reason",
             help="pool_saturated: more connections if the database has room, else cheaper queries. "
             "queue_delay: the process is out of CPU, more workers. threads_exhausted: slow "
-            "clients. breaker_open: the database fails. deadline: the answer would be late.",
+            "clients. low_priority, unfair_share: the rest is kept for other classes or clients. "
+            "breaker_open: the database fails. deadline: the answer would be late.",
             unit="reqps",
             queries=(Query(f"sum by (reason) ({_REASONS})", "{{reason}}"),),
             look=Look.STACKED,

@@ -10,8 +10,8 @@ The rules, in the order in which they are asked; the first that refuses gives th
 5. ``pool_saturated``: predictive policy, the queue is full or the predicted wait is over the
    lane's budget; static policy, too large a share of the pool is in use.
 6. ``queue_delay``: a standing queue (see ``guard.core.codel``), at the lane's pool or in front
-   of the application, and the request would in all have waited longer than half the budget,
-   CoDel's target: what can't be worked off is not to be queued either.
+   of the application, and the request would in all have waited longer than its patience: half
+   the budget, CoDel's target. What can't be worked off is not to be queued either.
 7. ``deadline``: age + wait + hold time would be past the request's deadline.
 
 Predicted wait. With ``n`` requests admitted and unfinished, ``P`` slots and ``h`` the moving
@@ -66,6 +66,8 @@ class Limits(NamedTuple):
         waiters_max: requests that may wait for a slot, >= 0.
         wait_budget_s: longest predicted wait, seconds, > 0.
         pool_threshold_ratio: static policy's share of the slots, in (0, 1].
+        patience_ratio: part of the wait budget that a request may have waited in all while a
+            queue stands, > 0.
     """
 
     policy: Policy
@@ -73,6 +75,7 @@ class Limits(NamedTuple):
     waiters_max: int
     wait_budget_s: float
     pool_threshold_ratio: float = 0.9
+    patience_ratio: float = 0.5
 
 
 class Decision(NamedTuple):
@@ -146,8 +149,10 @@ def _room(signals: Signals, limits: Limits, wait_s: float) -> Reason:
         return Reason.POOL_SATURATED
     if signals.in_flight >= limits.permits_max:
         return Reason.THREADS_EXHAUSTED
-    if signals.standing_queue and signals.age_s + wait_s > limits.wait_budget_s / 2:
-        return Reason.QUEUE_DELAY
+    if signals.standing_queue:
+        patience_s = limits.patience_ratio * limits.wait_budget_s
+        if signals.age_s + wait_s > patience_s:
+            return Reason.QUEUE_DELAY
     return Reason.OK
 
 

@@ -79,7 +79,15 @@ CROWDED_SERVED_RATIO = 0.75
 """Part of the best figure that a second must serve to count in that: one that an outage cuts short
 serves less, and refuses since there are no connections."""
 
-CROWDING = frozenset({Reason.POOL_SATURATED, Reason.THREADS_EXHAUSTED, Reason.QUEUE_DELAY})
+CROWDING = frozenset(
+    {
+        Reason.POOL_SATURATED,
+        Reason.THREADS_EXHAUSTED,
+        Reason.QUEUE_DELAY,
+        Reason.LOW_PRIORITY,
+        Reason.UNFAIR_SHARE,
+    }
+)
 """The reasons that say that there was no room."""
 
 

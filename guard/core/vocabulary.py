@@ -18,6 +18,19 @@ class Lane(StrEnum):
     WRITE = "write"
 
 
+class Priority(StrEnum):
+    """How much a request matters; where there is not enough for all, the lower ones go first."""
+
+    __hash__ = str.__hash__
+
+    CRITICAL = "critical"
+    """May use the whole lane, and what is reserved."""
+    NORMAL = "normal"
+    """What nobody said anything about."""
+    SHEDDABLE = "sheddable"
+    """Is shed first."""
+
+
 class Mode(StrEnum):
     """What the guard does with its own decision."""
 
@@ -62,6 +75,10 @@ class Reason(StrEnum):
     """One more request of this lane would take a thread from the reserve."""
     QUEUE_DELAY = "queue_delay"
     """A standing queue: the request has grown old in front of the application."""
+    LOW_PRIORITY = "low_priority"
+    """What is left of the lane is kept for requests of a higher class."""
+    UNFAIR_SHARE = "unfair_share"
+    """The lane is short, and this client already has more of it than its fair share."""
     BREAKER_OPEN = "breaker_open"
     """The lane's database is failing; nothing is sent to it but probes."""
     DEADLINE = "deadline"

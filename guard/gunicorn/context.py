@@ -28,8 +28,8 @@ class Gate(Protocol):
     """What ``GuardWorker`` asks in its accept loop; ``guard.middleware.Guard`` is one."""
 
     @property
-    def headers(self) -> Sequence[str]:
-        """Names of the request headers that ``consider`` looks at."""
+    def headers(self) -> Sequence[str] | None:
+        """Names of the request headers that ``consider`` looks at; None where it may be any."""
         ...
 
     def pressed(self) -> bool:
@@ -40,7 +40,7 @@ class Gate(Protocol):
         """Return the refusal that a request would get anyway, or None to let it through.
 
         Args:
-            environ: method, path, query, the fields of ``headers`` and ``gunicorn.socket``.
+            environ: method, path, query, the peer's address, ``headers`` and ``gunicorn.socket``.
             waiting_s: how long the request would wait for a thread.
         """
         ...

@@ -36,9 +36,17 @@ _HOST = re.compile(rb"^host:", re.IGNORECASE | re.MULTILINE)
 _CONNECTION = re.compile(rb"^connection:[\t ]*(.*?)[\t ]*\r$", re.IGNORECASE | re.MULTILINE)
 
 
-def finder(names: Iterable[str]) -> re.Pattern[bytes] | None:
-    """Return what ``parse`` finds header fields of these names by; None where there are none."""
-    found = b"|".join(re.escape(name.encode()) for name in names)
+_ANY_NAME: Final = rb"[0-9A-Za-z-]+"
+
+
+def finder(names: Iterable[str] | None) -> re.Pattern[bytes] | None:
+    """Return what ``parse`` finds header fields of these names by; None where there are none.
+
+    Args:
+        names: their names; None for all. Those with an underscore are never found: gunicorn drops
+            them, since the environ can't tell them from the same name with a hyphen.
+    """
+    found = _ANY_NAME if names is None else b"|".join(re.escape(name.encode()) for name in names)
     pattern = rb"^(" + found + rb"):[\t ]*([^\r]*?)[\t ]*\r$"
     return re.compile(pattern, re.IGNORECASE | re.MULTILINE) if found else None
 

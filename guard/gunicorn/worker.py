@@ -19,7 +19,7 @@ What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``h
 ``load_wsgi``, ``murder_pending``, ``notify`` (overridden), ``nr_conns``,
 ``worker_connections``, ``keepalived_conns``,
 ``pending_conns``, ``poller``, ``wsgi``, ``on_client_socket_readable``,
-``on_pending_socket_readable``; of ``TConn``: ``sock``, ``parser``, ``initialized``,
+``on_pending_socket_readable``; of ``TConn``: ``client``, ``sock``, ``parser``, ``initialized``,
 ``data_ready``, ``timeout``, ``set_timeout``, ``close``, ``is_http2``. A test fails where
 gunicorn changes one of them.
 """
@@ -190,6 +190,8 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         if head is None:
             return False
         head.environ[SOCKET_KEY] = conn.sock
+        # A peer on a Unix socket has no address.
+        head.environ["REMOTE_ADDR"] = conn.client[0] if isinstance(conn.client, tuple) else ""
         response = gate.consider(head.environ, self.queue_age_s())
         if response is None:
             return False

@@ -1,4 +1,4 @@
-"""What the texts of some settings must look like: URLs, addresses, paths, routes."""
+"""What the texts of some settings must look like: URLs, addresses, paths, routes, headers."""
 
 from __future__ import annotations
 

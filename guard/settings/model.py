@@ -165,8 +165,9 @@ class Settings:
     )  # fmt: skip
     trusted_proxies: tuple[str, ...] = _setting(
         (), "GUARD_TRUSTED_PROXIES",
-        "Addresses or networks, comma-separated, of proxies in front whose X-Request-Start tells "
-        "a request's age; * trusts every peer.", form="peer", watch="guard_queue_wait_seconds",
+        "Addresses or networks, comma-separated, of proxies in front whose headers about a request "
+        "are believed: X-Request-Start, GUARD_PRIORITY_HEADER, GUARD_CLIENT_KEY_HEADER; * trusts "
+        "every peer.", form="peer", watch="guard_queue_wait_seconds",
     )  # fmt: skip
     statement_timeout_s: float = _setting(
         5.0, "GUARD_STATEMENT_TIMEOUT", "A statement that runs longer is cancelled.",
@@ -294,6 +295,48 @@ class Settings:
         (), "GUARD_WRITE_ROUTES",
         "Routes that write although their method reads, comma-separated: GET /visit.",
         form="route", watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    critical_routes: tuple[str, ...] = _setting(
+        (), "GUARD_CRITICAL_ROUTES",
+        "Routes whose requests are shed last, comma-separated: POST /payment, GET /login*.",
+        form="route", watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    sheddable_routes: tuple[str, ...] = _setting(
+        (), "GUARD_SHEDDABLE_ROUTES",
+        "Routes whose requests are shed first, comma-separated: GET /suggest*.",
+        form="route", watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    priority_header: str = _setting(
+        "off", "GUARD_PRIORITY_HEADER",
+        "Header in which a trusted proxy says a request's class: critical, normal or sheddable; "
+        "off: none.", form="header",
+    )  # fmt: skip
+    critical_share: float = _setting(
+        0.0, "GUARD_CRITICAL_SHARE",
+        "Share of a lane's permits that only critical requests may take.",
+        unit="ratio", low=0.0, high=0.9, watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    normal_budget_ratio: float = _setting(
+        0.5, "GUARD_NORMAL_BUDGET",
+        "Share of a lane's queue and wait budget that normal requests may use where there can be "
+        "critical ones; where not, they may use all.",
+        unit="ratio", low=0.0, high=1.0, watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    sheddable_budget_ratio: float = _setting(
+        0.25, "GUARD_SHEDDABLE_BUDGET",
+        "Share of a lane's queue and wait budget that sheddable requests may use.",
+        unit="ratio", low=0.0, high=1.0, watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    fairness: Literal["off", "address", "header"] = _setting(
+        "off", "GUARD_FAIRNESS",
+        "How clients are told apart, so that none gets more than its fair share while a lane is "
+        "short: off, by address, or by the header of a trusted proxy.",
+        choices=("off", "address", "header"), watch="guard_admission_decisions_total",
+    )  # fmt: skip
+    client_key_header: str = _setting(
+        "off", "GUARD_CLIENT_KEY_HEADER",
+        "Header in which a trusted proxy names the client, for GUARD_FAIRNESS=header: X-Real-IP, "
+        "or an API key's name.", form="header",
     )  # fmt: skip
     problem_type: str = _setting(
         "about:blank", "GUARD_PROBLEM_TYPE",

@@ -92,6 +92,27 @@ def _admin_token(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("admin_bind"), bind, allowed, hint)
 
 
+def _classes(values: Values) -> Iterator[BadSetting]:
+    sheddable, normal = values["sheddable_budget_ratio"], values["normal_budget_ratio"]
+    if sheddable > normal:
+        allowed = f"must be at most {_env('normal_budget_ratio')}, which is {normal:g}"
+        yield BadSetting(_env("sheddable_budget_ratio"), f"{sheddable:g}", allowed)
+
+
+def _client_key(values: Values) -> Iterator[BadSetting]:
+    by_header, header = values["fairness"] == "header", values["client_key_header"]
+    if by_header and header == "off":
+        allowed = f"with {_env('fairness')}=header the header must be named"
+        yield BadSetting(_env("client_key_header"), header, allowed, "X-Real-IP")
+
+
+def _believed(values: Values) -> Iterator[BadSetting]:
+    for field in ("priority_header", "client_key_header"):
+        if values[field] != "off" and not values["trusted_proxies"]:
+            allowed = f"is believed only from {_env('trusted_proxies')}, which names nobody"
+            yield BadSetting(_env(field), values[field], allowed)
+
+
 def _read_url(values: Values) -> Iterator[BadSetting]:
     url, read_url = values["database_url"], values["database_read_url"]
     if not read_url:
@@ -145,6 +166,9 @@ RULES: Final = (
     Rule(("probe_timeout_s", "deadline_s"), _probe),
     Rule(("admin_bind", "port"), _admin_port),
     Rule(("admin_bind", "admin_token"), _admin_token),
+    Rule(("normal_budget_ratio", "sheddable_budget_ratio"), _classes),
+    Rule(("fairness", "client_key_header"), _client_key),
+    Rule(("trusted_proxies", "priority_header", "client_key_header"), _believed),
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),

@@ -159,5 +159,6 @@ def text_of(field: str, spec: Spec, value: object) -> str:
     if shape is Shape.DURATION and isinstance(value, float):
         return format_duration(value)
     if shape is Shape.NUMBER and isinstance(value, float):
-        return f"{value:.12g}"
+        # Never with an exponent, which is not read back.
+        return f"{value:.12f}".rstrip("0").rstrip(".")
     return str(value)

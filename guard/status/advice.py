@@ -42,6 +42,15 @@ _ADVICE: Final = {
         "workers or cores help, larger pools do not.",
         ("GUARD_WORKERS",),
     ),
+    Reason.LOW_PRIORITY: Advice(
+        "The {lane} lane is short, and what is left of it waits for higher classes. If they never "
+        "need it, let the others use more of it.",
+        ("GUARD_NORMAL_BUDGET", "GUARD_SHEDDABLE_BUDGET", "GUARD_CRITICAL_SHARE"),
+    ),
+    Reason.UNFAIR_SHARE: Advice(
+        "A client asks the {lane} lane for more than its fair share and is held back, so that the "
+        "others are served. If it may ask for so much, add capacity."
+    ),
     Reason.BREAKER_OPEN: LOOK_AT_DATABASE,
     Reason.DEADLINE: Advice(
         "The answer would come after the deadline. Make the queries quicker, or allow more time.",

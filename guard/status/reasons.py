@@ -23,6 +23,8 @@ def why(refusal: Refusal) -> str:
         return tell(refusal)
     return {
         Reason.BREAKER_OPEN: "the breaker was open",
+        Reason.LOW_PRIORITY: _part(refusal, "kept for higher classes"),
+        Reason.UNFAIR_SHARE: _part(refusal, "kept for clients that ask for less"),
         Reason.DRAINING: "the worker was going away",
         Reason.STARTING: "the database was not open yet",
     }.get(refusal.reason, "")
@@ -40,6 +42,11 @@ def _saturated(refusal: Refusal) -> str:
     if queued >= refusal.waiters_max:
         return f"the queue was full: {queued} of {refusal.waiters_max} waiting ({figures})"
     return f"the pool was over its threshold ({figures})"
+
+
+def _part(refusal: Refusal, what: str) -> str:
+    left = refusal.slots + refusal.waiters_max - refusal.unfinished
+    return f"the {left} places that were left, or the rest of the wait budget, are {what}"
 
 
 def _threads(refusal: Refusal) -> str:

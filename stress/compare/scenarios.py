@@ -132,8 +132,20 @@ def _shadow(scenario: Scenario, seconds: float, seed: int, folder: Path) -> list
 
 
 SCENARIOS: Final = (
-    Scenario("a flooding client", {"GUARD_CLIENT_KEY_HEADER": CLIENT_HEADER}, _flood),
-    Scenario("critical requests", {"GUARD_PRIORITY_HEADER": PRIORITY_HEADER}, _critical),
+    Scenario(
+        "a flooding client",
+        {
+            "GUARD_FAIRNESS": "header",
+            "GUARD_CLIENT_KEY_HEADER": CLIENT_HEADER,
+            "GUARD_TRUSTED_PROXIES": "127.0.0.0/8",
+        },
+        _flood,
+    ),
+    Scenario(
+        "critical requests",
+        {"GUARD_PRIORITY_HEADER": PRIORITY_HEADER, "GUARD_TRUSTED_PROXIES": "127.0.0.0/8"},
+        _critical,
+    ),
     Scenario("shadow mode", {}, _shadow),
 )
 

@@ -23,13 +23,17 @@ from guard.core.vocabulary import Reason
 from guard.problem import refusal
 
 class Gate:
-    headers = ()
+    headers = ("X-Priority",)
 
     def pressed(self):
         return True
 
     def consider(self, environ, waiting_s):
-        return refusal(Reason.QUEUE_DELAY, 3) if environ["PATH_INFO"] == "/shed" else None
+        if environ["PATH_INFO"] != "/shed" or environ["REMOTE_ADDR"] != "127.0.0.1":
+            return None
+        if environ.get("HTTP_X_PRIORITY") == "critical":
+            return None
+        return refusal(Reason.QUEUE_DELAY, 3)
 
 
 worker.gate = Gate()
@@ -101,6 +105,13 @@ def test_the_connection_is_kept_and_serves_both_ways(client):
     for path, status in [("/shed", 503), ("/x", 200), ("/shed", 503), ("/shed", 503), ("/x", 200)]:
         client.send(HEAD.format(path, ""))
         assert client.answer()[0] == status
+
+
+def test_the_gate_sees_who_asks_and_the_headers_that_it_named(client):
+    client.send(HEAD.format("/shed", "X-Priority: normal\r\n"))
+    assert client.answer()[0] == 503
+    client.send(HEAD.format("/shed", "x-priority:critical \r\n"))
+    assert client.answer()[0] == 200
 
 
 def test_a_client_that_asks_for_it_is_closed(client):
@@ -207,7 +218,15 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     used = set(ThreadWorker.__init__.__code__.co_names)
     assert {"nr_conns", "keepalived_conns", "pending_conns", "poller", "worker_connections"} <= used
     connection = set(TConn.__init__.__code__.co_names)
-    assert {"sock", "parser", "initialized", "data_ready", "timeout", "is_http2"} <= connection
+    assert {
+        "client",
+        "sock",
+        "parser",
+        "initialized",
+        "data_ready",
+        "timeout",
+        "is_http2",
+    } <= connection
     # What the overridden methods do apart from what GuardWorker does in their place.
     assert "nr_conns" in ThreadWorker.accept.__code__.co_names
     assert "submit" in ThreadWorker.enqueue_req.__code__.co_names

@@ -101,6 +101,29 @@ def test_nothing_is_looked_for_where_nothing_is_asked_for():
     assert finder([]) is None
 
 
+FIELDS = b"Accept: a/b\r\nX-One:  1 \r\nx-ONE: 2\r\nX_One: 3\r\nX-One-More: 4\r\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "carried"),
+    [
+        ((), {}),
+        (("X-Other",), {}),
+        (("X-One",), {"HTTP_X_ONE": "1,2"}),
+        (("X-Other", "accept"), {"HTTP_ACCEPT": "a/b"}),
+        (
+            None,
+            {"HTTP_HOST": "h", "HTTP_ACCEPT": "a/b", "HTTP_X_ONE": "1,2", "HTTP_X_ONE_MORE": "4"},
+        ),
+    ],
+)
+def test_the_named_headers_are_carried_along(names, carried):
+    head = parse(PLAIN.replace(b"Accept: */*\r\n", FIELDS), finder(names))
+    assert head is not None
+    found = {key: value for key, value in head.environ.items() if key.startswith("HTTP_")}
+    assert found == carried
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(data):
     parse(data)

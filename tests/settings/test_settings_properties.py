@@ -64,7 +64,10 @@ def _good(environ: dict[str, str], cores: int, name: str) -> bool:
         load(environ, cores=cores)
     except SettingsError as error:
         text = str(error)
-        together = ("at most GUARD", "another port", "needs a postgresql", "never fire")
+        together = (
+            "at most GUARD", "another port", "needs a postgresql", "never fire",
+            "is believed only", "must be named",
+        )  # fmt: skip
         return any(word in text for word in together) or name not in text
     return True
 

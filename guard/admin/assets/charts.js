@@ -9,6 +9,12 @@ const SERIES = {
     ["shed_queue_delay_per_s", "queue delay", "#e69f00", [2, 3]],
     ["shed_breaker_open_per_s", "breaker open", "#cc79a7", [8, 3, 2, 3]],
     ["shed_threads_exhausted_per_s", "threads exhausted", "#009e73", [4, 4]],
+    [
+      ["shed_low_priority_per_s", "shed_unfair_share_per_s"],
+      "low priority, unfair share",
+      "#f0e442",
+      [6, 2, 2, 2],
+    ],
     ["shed_deadline_per_s", "deadline", "#56b4e9", [1, 2]],
     [["shed_draining_per_s", "shed_starting_per_s"], "draining, starting", "#999999", [10, 4]],
     ["errors_per_s", "errors", "#b8003a", []],
