@@ -93,7 +93,8 @@ def test_under_load_it_says_what_is_shed_and_why(page: Browser, server: Server) 
     page.until("document.getElementById('sentence').textContent.startsWith('Shedding')")
     page.until("document.getElementById('refusals').textContent.includes('unfinished on')")
     assert value(page, "mark") in {"ALARM", "WARNING"}
-    assert "GUARD_" in page.text("#advice")
+    # A variable to turn, or that no variable helps a machine that is out of CPU.
+    assert any(word in page.text("#advice") for word in ("GUARD_", "out of CPU"))
     load.join()
     assert page.evaluate("charts.rows.some((row) => row[1] > 0)")
 
