@@ -66,13 +66,33 @@ def test_two_processes_write_and_one_reads() -> None:
     never_down(before, growing(board))
 
 
+def claims_bytecodes() -> int:
+    """Return how many bytecodes a claim takes; it grows with the table of metrics."""
+    counted = acknowledged()
+
+    def work() -> None:  # pragma: no cover - in a child
+        seen = 0
+
+        def count() -> None:
+            nonlocal seen
+            seen += 1
+
+        trace_opcodes(count)
+        Board.anonymous(1).claim(0, os.getpid())
+        counted[0] = seen
+
+    assert ended(forked(work)) == 0
+    return int(counted[0])
+
+
 def kill_rounds(board: Board, rounds: int, ends: random.Random, *, by_opcode: bool) -> int:
     """Kill a worker in each round and check what is left; return the sum of acknowledged writes."""
     sure = 0
+    claim = claims_bytecodes()
     for number_of_round in range(rounds):
         done = acknowledged()
-        # A claim takes some 25,000 bytecodes, one write 150 to 500.
-        last = ends.choice((ends.randrange(25_000), 20_000 + ends.randrange(30_000)))
+        # In the claim, or at one of the first writes, each of which takes 150 to 500.
+        last = ends.choice((ends.randrange(claim), claim - 5_000 + ends.randrange(30_000)))
 
         def work(done: memoryview = done, last: int = last) -> None:
             if by_opcode:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.core import adaptive
-from guard.core.adaptive import FACTORS, Adaptive, allowed, look
+from guard.core.adaptive import FACTORS, PAUSE_S, Adaptive, allowed, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,3 +121,13 @@ def test_counts_that_begin_anew_are_no_measurement() -> None:
     lane.uses = lane.used_s = 0.0
     after = look(before, 8, 0, 0.0, lane.now_s + 0.1)
     assert (after.began_uses, after.rates) == (0, before.rates)
+
+
+def test_a_change_of_throughput_ends_a_pause() -> None:
+    lane = Lane(16, lambda used: 800.0 + 0.0 * used).run(180)
+    while not lane.state.paused_per_s or lane.state.paused_until_s < lane.now_s + 15:
+        lane.run(LOOK_S)
+    assert lane.state.pause_s > PAUSE_S
+    lane.per_s = lambda used: 300.0 + 0.0 * used
+    lane.run(12)
+    assert lane.state.pause_s <= 2 * PAUSE_S
