@@ -44,7 +44,7 @@ def run(options: Namespace) -> int:
                 print(text(server, prometheus, options.seconds), flush=True)
                 _load(server, options)
             if options.pictures:
-                _draw(prometheus, since_s, options.pictures)
+                draw_rows(prometheus, since_s, options.pictures)
     return 0
 
 
@@ -83,7 +83,14 @@ def _load(server: Server, options: Namespace) -> None:
         seed += 1
 
 
-def _draw(prometheus: Prometheus, since_s: float, folder: Path) -> None:
+def draw_rows(prometheus: Prometheus, since_s: float, folder: Path) -> None:
+    """Write each of the dashboard's rows as a PNG.
+
+    Args:
+        prometheus: what is asked.
+        since_s: from when on, Unix time.
+        folder: where they go.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     span = Span(since_s, prometheus.now_s(), RATE_INTERVAL)
     for number, section in enumerate(SECTIONS, start=1):

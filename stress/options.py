@@ -112,6 +112,9 @@ def _add_operators_view(commands: _Commands) -> None:
     pictures.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
     pictures.add_argument("--rate", type=_positive, default=900.0, help="users/s of the overload")
     pictures.add_argument("--out", type=Path, default=Path("docs/images"))
+    pictures.add_argument(
+        "--dashboards", type=Path, help="draw the dashboard's rows to this folder"
+    )
 
 
 def _add_backend(commands: Iterable[_Parser]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the operator's page: idle, at load, in an overload, without a database."""
+"""Pictures of the operator's page: idle, at load, overloaded, locked out, without a database."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image
+from psycopg import connect
 
 from stress.arrivals import constant
 from stress.chromium import Browser, NoChromium, chromium
 from stress.fill import fill
+from stress.observe import draw_rows
+from stress.prometheus import Prometheus
 from stress.scenario import place, replay
+from stress.server import free_port
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
     from pathlib import Path
 
+    from stress.scenario import Place
+    from stress.server import Server
     from stress.shots import Target
 
 WIDTH: Final = 1200
@@ -34,7 +40,7 @@ def run(options: Namespace) -> int:
     """Take the pictures; return 2 where there is no browser.
 
     Args:
-        options: ``rows``, ``rate``, ``out``.
+        options: ``rows``, ``rate``, ``out``, ``dashboards``.
     """
     try:
         with chromium() as browser:
@@ -49,10 +55,11 @@ def run(options: Namespace) -> int:
 
 def _calm(browser: Browser, options: Namespace) -> None:
     with place("duckdb") as where, where.server("service", guarded=True) as server:
-        _look(browser, server.admin)
-        _wait(3.0)
-        _shoot(browser, options.out / "page-idle.png")
-        with _load(server.target, _PEAK):
+        with _watched(where, server, options, "idle"):
+            _look(browser, server.admin)
+            _wait(6.0)
+            _shoot(browser, options.out / "page-idle.png")
+        with _watched(where, server, options, "load"), _load(server.target, _PEAK):
             _shoot(browser, options.out / "page-load.png")
 
 
@@ -61,7 +68,7 @@ def _overloaded(browser: Browser, options: Namespace) -> None:
         fill(where.url, options.rows)
         with where.server("service", guarded=True) as server:
             _look(browser, server.admin)
-            with _load(server.target, options.rate):
+            with _watched(where, server, options, "overload"), _load(server.target, options.rate):
                 _shoot(browser, options.out / "page-overload.png")
                 _shoot(browser, options.out / "page-dark.png", dark=True)
                 _shoot(browser, options.out / "page-phone.png", phone=True)
@@ -72,10 +79,31 @@ def _on_postgres(browser: Browser, options: Namespace) -> None:
         _look(browser, server.admin)
         if where.postgres is None:
             return
-        with _load(server.target, _PEAK / 4):
+        with (
+            _watched(where, server, options, "lock-convoy"),
+            _load(server.target, _PEAK / 4),
+            connect(where.url) as blocker,
+        ):
+            # Writes conflict with it, reads don't.
+            blocker.execute("LOCK TABLE warriors IN SHARE MODE")
+            _wait(3.0)
+            _shoot(browser, options.out / "page-lock-convoy.png")
+        with _watched(where, server, options, "database-down"), _load(server.target, _PEAK / 4):
             where.postgres.kill(signal.SIGKILL)
             _wait(6.0)
             _shoot(browser, options.out / "page-database-down.png")
+
+
+@contextmanager
+def _watched(where: Place, server: Server, options: Namespace, state: str) -> Iterator[None]:
+    """Have Prometheus look on, and draw the dashboard's rows afterwards, where that is wanted."""
+    if options.dashboards is None:
+        yield
+        return
+    with Prometheus(where.folder, [server.admin], free_port(), interval_s=1) as prometheus:
+        since_s = prometheus.now_s()
+        yield
+        draw_rows(prometheus, since_s, options.dashboards / state)
 
 
 def _look(browser: Browser, admin: Target) -> None:

@@ -108,4 +108,4 @@ class BoardAndTwin(RuleBasedStateMachine):
 
 
 TestBoardAndTwin = BoardAndTwin.TestCase
-TestBoardAndTwin.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestBoardAndTwin.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)

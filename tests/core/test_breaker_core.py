@@ -381,5 +381,5 @@ class Breaker(RuleBasedStateMachine):
             assert (self.state.failed_probes, self.state.taken_over) == (0, False)
 
 
-Breaker.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Breaker.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestBreaker = Breaker.TestCase
