@@ -75,6 +75,14 @@ _ONE_PROCESS: Final = {
 }
 
 
+def look_at_locks(lane: Lane) -> Advice:
+    """Return what to do about a lane whose connections wait for a lock."""
+    return Advice(
+        f"Most of the {lane} connections wait for a lock in the database: see who blocks whom, and "
+        "end or mend that. A larger pool would only wait with them."
+    )
+
+
 def advice(reason: Reason, lane: Lane, *, full: bool = False, one_process: bool = False) -> Advice:
     """Return what to do about refusals for a reason in a lane.
 

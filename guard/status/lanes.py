@@ -55,6 +55,7 @@ def _lane_facts(last_frames: Sequence[Frame], recent: Span, lane: Lane) -> LaneF
         top_reason=Reason(next(iter(reasons))) if reasons else None,
         breaker=phase(now, lane)[0],
         probe_in_s=now.value(metrics.BREAKER_PROBE_DUE, lane.value),
+        lock_waiters=round(now.value(metrics.LOCK_WAITERS, lane.value)),
     )
 
 

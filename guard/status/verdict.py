@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from guard.core.vocabulary import BreakerPhase, Lane, Mode, Reason
-from guard.status.advice import LOOK_AT_DATABASE, NOTHING, Advice, advice
+from guard.status.advice import LOOK_AT_DATABASE, NOTHING, Advice, advice, look_at_locks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,7 @@ class LaneFacts(NamedTuple):
         top_reason: the reason of most of the refusals; None where there are none.
         breaker: the worst phase that a worker sees.
         probe_in_s: seconds until the next probe.
+        lock_waiters: statements that wait for a lock in the database now.
     """
 
     lane: Lane
@@ -66,6 +67,12 @@ class LaneFacts(NamedTuple):
     top_reason: Reason | None = None
     breaker: BreakerPhase = BreakerPhase.CLOSED
     probe_in_s: float = 0.0
+    lock_waiters: int = 0
+
+    @property
+    def locked_out(self) -> bool:
+        """Whether most of the connections in use wait for a lock."""
+        return self.lock_waiters > self.in_use / 2
 
     @property
     def full(self) -> bool:
@@ -187,6 +194,8 @@ def _shedding(facts: Facts) -> Verdict | None:
     text = f"Shedding {share}: {_pool(worst)}"
     text += "".join(f"; {_pool(each)}" for each in others) + "; breaker closed"
     level = Level.BAD if _ratio(facts) >= BAD_RATIO else Level.WARN
+    if worst.locked_out and not facts.one_process:
+        return Verdict(level, text, look_at_locks(worst.lane))
     todo = advice(
         worst.top_reason or Reason.OK, worst.lane, full=worst.full, one_process=facts.one_process
     )

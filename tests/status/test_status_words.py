@@ -170,3 +170,19 @@ def test_changes_of_the_workers(
     before: dict[int, bool], now: dict[int, bool], expected: list[str]
 ) -> None:
     assert list(changes(before, now)) == expected
+
+
+def test_a_lane_that_waits_for_a_lock_is_told_to_look_at_it() -> None:
+    locked = LaneFacts(
+        Lane.WRITE, in_use=6, size=8, working=8, waiting=12, shed=59, admitted=173,
+        top_reason=Reason.POOL_SATURATED, lock_waiters=6,
+    )  # fmt: skip
+    found = verdict(Facts([CALM, locked], workers=2, ready=2))
+    assert "write pool 6/8 used, 12 waiting" in found.sentence
+    assert "wait for a lock" in found.advice.text
+    assert found.advice.variables == ()
+    few = locked._replace(lock_waiters=3)
+    assert "wait for a lock" not in verdict(Facts([CALM, few], 2, 2)).advice.text
+    # DuckDB's waiters are the writer's queue, which is told otherwise.
+    duckdb = Facts([CALM, locked], workers=1, ready=1, one_process=True)
+    assert "wait for a lock" not in verdict(duckdb).advice.text
