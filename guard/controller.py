@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from guard.clock import MonotonicClock
-from guard.core import codel, hold_time
+from guard.core import codel
 from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_once, decide
 from guard.core.fairness import Fairness
 from guard.core.priority import Shares, decide_in_part, limits_by_class
@@ -170,7 +170,8 @@ class Controller:
 
     def check(self, scope: RequestScope, lane: Lane, now_s: float | None = None) -> Decision:
         """Return what would be decided now, without a permit: the early, cheap gate."""
-        if self.rules.mode is _OFF:
+        mode = self.rules.mode
+        if mode is _OFF:
             return ADMITTED
         state = self._lanes[lane]
         slots = state.slots()
@@ -179,7 +180,7 @@ class Controller:
             now_s = self.clock.now_s()
         with state.lock:
             decision = self._decide(state, scope, slots, now_s, breaker_admits=admits)
-            refuses = decision.reason is not _SERVES and self.mode is _ENFORCE
+            refuses = decision.reason is not _SERVES and mode is _ENFORCE
             if refuses and state.fairness is not None:
                 # What is let through is counted by the exact gate.
                 state.fairness.count(scope.client, now_s, admitted=False)
@@ -231,8 +232,9 @@ class Controller:
         if state.classes is not None:
             limits, own = state.limits_for(scope.priority, scope.client)
         serving = self.serving()
+        enforces = self.rules.mode is _ENFORCE
         if (
-            self.mode is _ENFORCE
+            enforces
             and serving is _SERVES
             and breaker_admits
             and not (state.codel.standing or self._arrivals.standing)
@@ -245,7 +247,7 @@ class Controller:
         signals = Signals(
             serving,
             breaker_admits,
-            *(self._seen if self.mode is _ENFORCE else self._foretold)(state, slots, scope, now_s),
+            *(self._seen if enforces else self._foretold)(state, slots, scope, now_s),
             scope.deadline_at_s - scope.arrived_s,
         )
         decision = (
@@ -342,9 +344,7 @@ class Controller:
         """Hear that a slot was held for ``held_s`` seconds."""
         state = self._lanes[lane]
         with state.lock:
-            state.hold_s = hold_time.update(state.hold_s, held_s)
-            state.uses += 1
-            state.used_s += held_s
+            state.held(held_s)
 
     def last_refused(self, lane: Lane) -> Refused | None:
         """Return the lane's last refusal with the numbers that decided; None before the first."""

@@ -94,6 +94,12 @@ class LaneState:
         # Read without the lock: it is one store of a whole tuple.
         self.refused: Refused | None = None
 
+    def held(self, held_s: float) -> None:
+        """Take in that a slot was held for ``held_s`` seconds; the caller has the lock."""
+        self.hold_s = hold_time.update(self.hold_s, held_s)
+        self.uses += 1
+        self.used_s += held_s
+
     def limits_for(self, priority: Priority, client: str) -> tuple[Limits, Limits]:
         """Return the limits that decide about a request, and those of its class.
 
@@ -152,7 +158,7 @@ class Permit:
             self._released = True
             lane.in_flight -= 1
             if held_s is not None:
-                lane.hold_s = hold_time.update(lane.hold_s, held_s)
+                lane.held(held_s)
             self._finish()
 
     def _finish(self) -> None:

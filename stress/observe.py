@@ -10,12 +10,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from dashboards.sections import SECTIONS
+from service.postgres_process import free_port
 from stress.arrivals import INCIDENT, length_s
 from stress.pictures import Span, draw
 from stress.prometheus import Prometheus
 from stress.result import summarise
 from stress.scenario import place, replay
-from stress.server import HOST, free_port
+from stress.server import HOST
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stress.disturbance import FAULTS
+from stress.scenario import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +99,7 @@ def _add_models(commands: _Commands) -> None:
 
 def _add_operators_view(commands: _Commands) -> None:
     observe = commands.add_parser("observe", help="the incident's load under Prometheus' eyes")
-    observe.add_argument("--backend", choices=("duckdb", "postgres"), default="duckdb")
+    observe.add_argument("--backend", choices=BACKENDS, default="duckdb")
     observe.add_argument("--seconds", type=_positive, default=600.0, help="ends by itself then")
     observe.add_argument("--port", type=_count, default=9090, help="Prometheus' own, if it is free")
     observe.add_argument("--seed", type=int, default=1)
@@ -119,7 +120,7 @@ def _add_operators_view(commands: _Commands) -> None:
 
 def _add_backend(commands: Iterable[_Parser]) -> None:
     for command in commands:
-        command.add_argument("--backend", choices=("duckdb", "postgres"), required=True)
+        command.add_argument("--backend", choices=BACKENDS, required=True)
         command.add_argument("--seed", type=int, default=1)
 
 

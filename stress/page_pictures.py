@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image
 from psycopg import connect
 
+from service.postgres_process import free_port
 from stress.arrivals import constant
 from stress.chromium import Browser, NoChromium, chromium
 from stress.fill import fill
 from stress.observe import draw_rows
 from stress.prometheus import Prometheus
 from stress.scenario import place, replay
-from stress.server import free_port
 
 if TYPE_CHECKING:
     from argparse import Namespace

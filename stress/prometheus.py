@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from threading import Event
@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import dashboards
 from service.postgres_binaries import Account
 from service.postgres_process import command
-from stress.server import HOST
+from stress.server import HOST, end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,13 +115,8 @@ class Prometheus:
     def stop(self) -> None:
         """End it. Idempotent."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        process.kill()
-        process.wait()
+        if process is not None:
+            end(process, _STOP_S)
 
     def ask(self, path: str, **parameters: object) -> Any:  # noqa: ANN401 - its own documents
         """Return ``data`` of an answer of its HTTP API.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 import service
+from service.postgres_process import free_port
 from stress.shots import Target
 
 if TYPE_CHECKING:
@@ -114,24 +114,16 @@ class Server:
     def stop(self) -> None:
         """End it in order. Idempotent."""
         self._ended.set()
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_S)
-        self.kill()
+        if self._process is not None:
+            end(self._process, _STOP_S)
+            self._process = None
 
     def kill(self) -> None:
         """End every process of the tree by SIGKILL, as a power cut would. Idempotent."""
         self._ended.set()
         process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            kill(process)
 
     @property
     def pid(self) -> int:
@@ -185,12 +177,25 @@ class Server:
                 return
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody has at this moment."""
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def end(process: subprocess.Popen[bytes], within_s: float) -> None:
+    """End a process that leads a session of its own: by SIGTERM, then all of it by SIGKILL.
+
+    Args:
+        process: whose end is awaited.
+        within_s: how long it may take before it is killed, seconds.
+    """
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(within_s)
+    kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that leads a session of its own, and all that it started there."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def wait_answers(target: Target, path: str = "/", *, alive: Callable[[], bool]) -> bool:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.request import urlopen
 
 from guard import metrics
+from service.postgres_process import free_port
 from stress.result import LAG_MAX_S, percentile
 from stress.scenario import place
-from stress.server import HOST, Server, free_port
+from stress.server import HOST, Server
 from stress.stampede_app import BACK_FILE, CONSTANT_S, HOLD_S, POLICY
 from stress.stampede_load import send
 from stress.stampede_plan import BOOK, Run

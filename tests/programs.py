@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -20,7 +21,7 @@ def program(name: str) -> str:
     return found
 
 
-def missing(why: str) -> None:
+def missing(why: str) -> NoReturn:
     """Skip the test, or fail it under ``CI=true``."""
     if os.environ.get("CI") == "true":
         pytest.fail(why)

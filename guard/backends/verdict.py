@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from guard.core.vocabulary import Outcome
+from guard.errors import (
+    BackendBusy,
+    BackendClosed,
+    ConstraintViolation,
+    ReadOnlyViolation,
+    ResultTooLarge,
+    StatementTimeout,
+)
 
 
 class Verdict(NamedTuple):
@@ -60,6 +68,16 @@ NOT_OURS = Verdict(Outcome.NEUTRAL, "internal")
 STATEMENT = Verdict(Outcome.OK, "statement")
 CONSTRAINT = Verdict(Outcome.OK, "constraint")
 READ_ONLY = Verdict(Outcome.OK, "read_only")
+
+OURS: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
+    (BackendBusy, BUSY),
+    (BackendClosed, BUSY),
+    (StatementTimeout, TIMEOUT),
+    (ReadOnlyViolation, READ_ONLY),
+    (ConstraintViolation, CONSTRAINT),
+    (ResultTooLarge, STATEMENT),
+)
+"""Of Guard's own errors but ``BackendFailed``, which says what its cause says."""
 
 _ANSWERED = frozenset({"statement", "constraint", "conflict"})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from guard.core import sizing
 from guard.errors import BackendFailed
-from guard.settings.rules import SIZES
+from guard.settings.check import sizing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def postgres_room(settings: Settings, ask: AskServer | None = None) -> Verdict:
         limits = (ask or _ask)(settings.database_url, settings.connect_timeout_s)
     except BackendFailed as error:
         return Verdict(warn=f"the database does not answer, starting without it: {error}")
-    sizes = sizing.Sizing(**{name: getattr(settings, name) for name in SIZES})
+    sizes = sizing_of(settings)
     with_reads = not settings.database_read_url
     problem = sizing.connections_problem(sizes, limits, with_reads=with_reads)
     if sizing.connections_wanted(sizes, with_reads=with_reads) > limits.usable:

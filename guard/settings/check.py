@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -133,7 +133,7 @@ def _servers(report: Report, settings: Settings, ask: AskServer) -> None:
     )
     if apart:
         # The write pool has no connection there.
-        reads = Sizing(**{name: getattr(sizes, name) for name in SIZES} | {"write_pool_size": 0})
+        reads = replace(sizes, write_pool_size=0)
         url = settings.database_read_url
         _server(report, "read server", url, reads, (ask, settings.connect_timeout_s, False))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from stress.server import HOST, ServerError, free_port, tree_cpu_s, wait_answers
+from service.postgres_process import free_port
+from stress.server import HOST, ServerError, end, tree_cpu_s, wait_answers
 from stress.shots import Target
 
 if TYPE_CHECKING:
@@ -185,11 +184,5 @@ class RunningProxy:
     def stop(self) -> None:
         """End it. Idempotent."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            end(process, _STOP_S)

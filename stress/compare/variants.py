@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from service.postgres_process import free_port
 from stress.compare.app import SLOTS
 from stress.compare.peers import Proxy, RunningProxy, haproxy, nginx
-from stress.server import HOST, Server, free_port
+from stress.server import HOST, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

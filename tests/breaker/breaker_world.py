@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING, Never
 
 import pybreaker
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 
 # No ramp: what one means has tests of its own.
 RULES = BreakerRules(min_calls=2, open_s=1.0, open_max_s=4.0, ramp_s=0.0)
+
+
+PATIENCE_S = 20.0
+"""Generous: the tests wait for what must happen, and measure nothing."""
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until ``true`` says so; fails after ``PATIENCE_S``."""
+    end = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < end
+        os.sched_yield()
 
 
 class World:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
-import pytest
+from breaker_world import PATIENCE_S
+from programs import program
+
+from service.postgres_process import free_port
 
 if TYPE_CHECKING:
     import signal
     from pathlib import Path
-
-PATIENCE_S = 20.0
 
 
 class RedisServer:
     """Starts at once; ``stop`` it in the end."""
 
     def __init__(self, folder: Path) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            if os.environ.get("CI") == "true":
-                raise RuntimeError("redis-server is missing")
-            pytest.skip("redis-server is missing")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._command = [
-            program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
+            program("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
             "--appendonly", "no", "--dir", str(folder), "--logfile", str(folder / "redis.log"),
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None

@@ -3,11 +3,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
-from breaker_world import World, answer, no_answer
+from breaker_world import World, answer, no_answer, until
 from redis_process import RedisServer
 
 from guard import metrics
@@ -235,13 +234,6 @@ def test_one_worker_of_a_host_speaks_and_all_have_one_name() -> None:
     assert not other.may_exchange()
     assert one.host == other.host
     assert another.claim(0, os.getpid()).breakers.host != one.host
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        os.sched_yield()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from breaker_world import Listener, answer
+from breaker_world import PATIENCE_S, Listener, answer, until
 
 from guard import metrics
 from guard.board import Board
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WORKERS = 4
-PATIENCE_S = 20.0
 RULES = BreakerRules(min_calls=4, open_s=0.05, open_max_s=0.05, ramp_s=0.05)
 
 
@@ -78,13 +77,6 @@ def workers(work: Callable[[int], Any], count: int = WORKERS) -> Iterator[list[i
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-
-
-def until(true: Callable[[], object]) -> None:
-    until_s = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < until_s
-        os.sched_yield()
 
 
 def test_one_sees_failures_and_all_refuse() -> None:

@@ -20,7 +20,8 @@ from client_examples import SERVICE as SERVED
 from client_examples import Answer, Example, Write, examples, key_example, run
 from programs import program
 
-from stress.server import SERVICE, Server, free_port
+from service.postgres_process import free_port
+from stress.server import SERVICE, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

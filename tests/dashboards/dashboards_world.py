@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import yaml
 
+from service.postgres_process import free_port
 from stress.arrivals import constant
 from stress.prometheus import RULE_FILES, Prometheus
 from stress.scenario import replay
-from stress.server import Server, free_port
+from stress.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from gunicorn_process import CONFIG, Gunicorn, free_port, get, gunicorn
+from gunicorn_process import CONFIG, Gunicorn, get, gunicorn
+
+from service.postgres_process import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.postgres_process import free_port
 from stress.arrivals import CREATE, LOOK_UP, NO_TERM, SEARCH, constant, schedule
 from stress.load import User, generate, users
 from stress.payloads import Request
 from stress.result import summarise
-from stress.server import free_port
 from stress.shots import NotLoopbackError, Target, check_loopback
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.postgres_process import free_port
 from stress.proxy import DELAY_S, Fault, Proxy
-from stress.server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

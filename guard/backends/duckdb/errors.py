@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import duckdb
 
 from guard.backends.verdict import (
-    BUSY,
     CONFLICT,
     CONSTRAINT,
     NOT_OURS,
+    OURS,
     READ_ONLY,
     RESOURCES,
     SICK,
@@ -27,13 +27,10 @@ from guard.backends.verdict import (
 from guard.core.group_commit import likeliest
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
-    BackendBusy,
-    BackendClosed,
     BackendError,
     BackendFailed,
     ConstraintViolation,
     ReadOnlyViolation,
-    ResultTooLarge,
     StatementTimeout,
 )
 
@@ -88,12 +85,7 @@ FILE: Final = (
 """Of an ``IOException``; the same."""
 
 _BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
-    (BackendBusy, BUSY),
-    (BackendClosed, BUSY),
-    (StatementTimeout, TIMEOUT),
-    (ReadOnlyViolation, READ_ONLY),
-    (ConstraintViolation, CONSTRAINT),
-    (ResultTooLarge, STATEMENT),
+    *OURS,
     (BackendError, STATEMENT),
     *((row.error, row.verdict) for row in TYPES),
 )

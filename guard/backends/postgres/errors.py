@@ -16,6 +16,7 @@ from guard.backends.verdict import (
     CONFLICT,
     CONSTRAINT,
     NOT_OURS,
+    OURS,
     READ_ONLY,
     RESOURCES,
     SESSION_LIMIT,
@@ -29,12 +30,9 @@ from guard.backends.verdict import (
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
     BackendBusy,
-    BackendClosed,
     BackendError,
     BackendFailed,
-    ConstraintViolation,
     ReadOnlyViolation,
-    ResultTooLarge,
     StatementTimeout,
 )
 
@@ -95,12 +93,7 @@ LOST: Final = Row(
 _OF_STORAGE: Final = {row.sign: row.verdict for row in STORAGE}
 _BY_STATE: Final = {row.sign: row.verdict for row in STATES}
 _BY_TYPE: Final[tuple[tuple[type[BaseException], Verdict], ...]] = (
-    (BackendBusy, BUSY),
-    (BackendClosed, BUSY),
-    (StatementTimeout, TIMEOUT),
-    (ReadOnlyViolation, READ_ONLY),
-    (ConstraintViolation, CONSTRAINT),
-    (ResultTooLarge, STATEMENT),
+    *OURS,
     (PoolTimeout, BUSY),
     (TooManyRequests, BUSY),
     (psycopg.OperationalError, LOST.verdict),
