@@ -12,7 +12,10 @@ workers = settings.workers
 threads = settings.threads
 graceful_timeout = guard.graceful_timeout_s(settings)
 worker_connections = 1000
-keepalive = 5
+# Longer than proxies keep theirs (60 s), and than the longest Retry-After by default: whoever
+# closes first must be the client, or its next request may meet a closed door. An idle one
+# makes room where all places are taken.
+keepalive = 75
 loglevel = settings.log_level
 logger_class = "guard.gunicorn.logs.GuardLogger"
 accesslog = None

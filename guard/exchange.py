@@ -132,11 +132,11 @@ class Exchange(RequestScope):
         if not body_taken(self.environ):
             close_connection(self._start_response)
         try:
-            line = status_line(response.status)
+            line, headers = status_line(response.status), list(response.headers)
             if replace and self.started:
-                self._start_response(line, response.headers, sys.exc_info())
+                self._start_response(line, headers, sys.exc_info())
             else:
-                self._start_response(line, response.headers)
+                self._start_response(line, headers)
             self.status = line
         finally:
             self._finish()

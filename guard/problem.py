@@ -48,7 +48,7 @@ class Response(NamedTuple):
     """
 
     status: int
-    headers: list[tuple[str, str]]
+    headers: tuple[tuple[str, str], ...]
     body: bytes
 
 
@@ -66,9 +66,7 @@ def status_line(status: int) -> str:
     return f"{status} {_TITLES[status]}"
 
 
-@lru_cache(maxsize=512)
-def refusal_body(reason: Reason, retry_after_s: int, type_uri: str) -> bytes:
-    """Return the problem document of a refusal; built once per reason and second."""
+def _refusal_body(reason: Reason, retry_after_s: int, type_uri: str) -> bytes:
     document = {
         "type": type_uri,
         "title": _TITLES[503],
@@ -81,15 +79,19 @@ def refusal_body(reason: Reason, retry_after_s: int, type_uri: str) -> bytes:
     return json.dumps(document).encode()
 
 
+@lru_cache(maxsize=512)
 def refusal(reason: Reason, retry_after_s: int, type_uri: str = "about:blank") -> Response:
-    """Return the fast 503: nothing was executed, come back in ``retry_after_s`` seconds."""
-    body = refusal_body(reason, retry_after_s, type_uri)
-    headers = [
+    """Return the fast 503: nothing was executed, come back in ``retry_after_s`` seconds.
+
+    Built once per reason and second.
+    """
+    body = _refusal_body(reason, retry_after_s, type_uri)
+    headers = (
         ("Content-Type", CONTENT_TYPE),
         ("Content-Length", str(len(body))),
         ("Retry-After", str(retry_after_s)),
         ("Cache-Control", "no-store"),
-    ]
+    )
     return Response(503, headers, body)
 
 
@@ -136,9 +138,9 @@ def response_for(error: GuardError, type_uri: str = "about:blank") -> Response:
 def _response(status: int, type_uri: str, detail: str, **more: object) -> Response:
     document = {"type": type_uri, "title": _TITLES[status], "status": status, "detail": detail}
     body = json.dumps({**document, **more}).encode()
-    headers = [
+    headers = (
         ("Content-Type", CONTENT_TYPE),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
-    ]
+    )
     return Response(status, headers, body)

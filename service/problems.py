@@ -64,7 +64,7 @@ def install(app: Flask, problem_type: str) -> None:
         if not isinstance(error, Shed | ClientGone):
             log.warning("the database did not answer: %s", error)
         answer = response_for(error, problem_type)
-        return Response(answer.body, answer.status, answer.headers)
+        return Response(answer.body, answer.status, list(answer.headers))
 
     app.register_error_handler(GuardError, refused)
     app.register_error_handler(InvalidFieldsError, _invalid_fields)

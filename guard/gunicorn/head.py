@@ -1,4 +1,4 @@
-"""Recognises the one shape of request that may be refused without the full parser. Pure.
+"""Recognises requests that are still coming, and those that may be refused unparsed. Pure.
 
 A refusal in the accept loop must never take a byte that belongs to something else. So the bytes
 that have come must be exactly one complete request in plain HTTP/1.1, with a body of a told
@@ -17,8 +17,10 @@ from guard.routing import environ_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-REQUEST_BYTES_MAX: Final = 8192
-"""A longer request goes the normal way."""
+HEAD_BYTES_MAX: Final = 8192
+"""A request whose head is longer goes the normal way."""
+REQUEST_BYTES_MAX: Final = 65_536
+"""A thread reads the body of a longer request."""
 
 _HEAD = re.compile(
     rb"(GET|POST|PUT|PATCH|DELETE) (/[!-\"$-~]*) HTTP/1\.1\r\n"
@@ -29,6 +31,11 @@ _SPECIAL = re.compile(
     rb"^(?:transfer-encoding|expect|upgrade|te|trailer|http2-settings)[\t ]*:",
     re.IGNORECASE | re.MULTILINE,
 )
+_LINE = re.compile(rb"[A-Z]+ [^ ]+ HTTP/1\.[01]\r\n")
+_PART_OF_LINE = re.compile(rb"[A-Z]+(?: [!-~]*){0,2}\r?")
+_LENGTH_NAME = re.compile(rb"\ncontent-length", re.IGNORECASE)
+_DIGITS_MAX: Final = 9
+"""Enough for any length that is awaited here."""
 _LENGTH = re.compile(
     rb"^content-length[\t ]*:[\t ]*([^\r]*?)[\t ]*\r$", re.IGNORECASE | re.MULTILINE
 )
@@ -94,6 +101,30 @@ def parse(data: bytes, wanted: re.Pattern[bytes] | None = None) -> Head | None:
         key, text = environ_key(name.decode()), value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return Head(environ, b"close" not in options)
+
+
+def is_partial(data: bytes) -> bool:
+    """Tell whether the rest of a request can be awaited without a thread.
+
+    False for one that is whole, and for everything on which the full parser has something to
+    say before more comes: what is no request, a client that waits for ``100 Continue``, a body of
+    untold length, or one that is too long to be kept here.
+
+    Args:
+        data: what has come of it, in order.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end:
+        begins_well = _LINE.match(data) if b"\n" in data else _PART_OF_LINE.fullmatch(data)
+        return begins_well is not None and len(data) < HEAD_BYTES_MAX
+    if not _LENGTH_NAME.search(head):
+        return False
+    fields = head + b"\r\n"
+    lengths = _LENGTH.findall(fields)
+    if len(lengths) != 1 or not lengths[0].isdigit() or _SPECIAL.search(fields):
+        return False
+    awaited = int(lengths[0][:_DIGITS_MAX]) - len(body)
+    return awaited > 0 and len(data) + awaited <= REQUEST_BYTES_MAX
 
 
 def _whole(lengths: list[bytes], body: bytes) -> bool:

@@ -1,12 +1,10 @@
-"""A gthread worker that refuses in its accept loop what would be refused anyway.
+"""A gthread worker whose accept loop refuses, and waits for slow clients, without a thread.
 
-A refusal by the middleware costs a thread's turn and a full parse, several hundred
-microseconds; at many times the capacity that alone takes all the CPU. Here, while requests are
-being refused or wait for a thread, a request is only looked at (the bytes stay in the kernel
-until it is sure that they are refused), and answered from the loop that accepts.
+It differs from gthread in this:
 
-Three more things differ from gthread:
-
+* The loop reads each request, and gives it to a thread only when it is whole (as far as
+  ``guard.gunicorn.head`` can tell); while requests are being refused or wait for a thread, it
+  refuses there and then what the gate refuses. See ``guard.gunicorn.reception``.
 * Each request is stamped with the time at which it arrived, in the kernel where that can tell,
   before it is queued for a thread; the application finds it in the environ
   (``guard.accepted_s``).
@@ -14,14 +12,15 @@ Three more things differ from gthread:
   accepting thread, up to two seconds, for a client that is slow to close.
 * A thread that has answered waits a moment for the connection's next request while no other
   request waits for a thread. That spares the way back to the loop and through the queue.
+* Where all places for connections are taken, an idle one makes room for a new one.
 
 What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``handle``,
-``load_wsgi``, ``murder_pending``, ``notify`` (overridden), ``nr_conns``,
-``worker_connections``, ``keepalived_conns``,
-``pending_conns``, ``poller``, ``wsgi``, ``on_client_socket_readable``,
-``on_pending_socket_readable``; of ``TConn``: ``client``, ``sock``, ``parser``, ``initialized``,
-``data_ready``, ``timeout``, ``set_timeout``, ``close``, ``is_http2``. A test fails where
-gunicorn changes one of them.
+``load_wsgi``, ``murder_pending``, ``notify``, ``on_client_socket_readable``,
+``on_pending_socket_readable``, ``_cap_keepalive`` (overridden), ``nr_conns``,
+``worker_connections``, ``keepalived_conns``, ``pending_conns``, ``poller``, ``wsgi``; of
+``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``, ``timeout``, ``close``; of
+the parser: ``unreader``'s ``unread`` and ``take_buffered``. A test fails where gunicorn changes
+one of them.
 """
 
 from __future__ import annotations
@@ -32,31 +31,33 @@ import selectors
 import socket
 import threading
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from guard.gunicorn.context import current_worker
-from guard.gunicorn.head import REQUEST_BYTES_MAX, finder, parse
-from guard.problem import status_line
-from guard.socket_age import ACCEPTED_KEY, SOCKET_KEY, last_received_ago_s
+from guard.gunicorn.head import is_partial
+from guard.gunicorn.reception import READ_BYTES, Fate, Reception, give
+from guard.gunicorn.waiting import Waiting
+from guard.socket_age import ACCEPTED_KEY, last_received_ago_s
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Iterable
-
-    from guard.gunicorn.context import Gate
-    from guard.problem import Response
 
 LINGER_S: Final = 2.0
 """How long a closing connection may take to hear the last answer, as in gunicorn."""
+REQUEST_WITHIN_S: Final = 10.0
+"""So long after its first byte, or after the connection, a request must be whole to be heard."""
 NOTIFY_S: Final = 0.2
 ACCEPTS_MAX: Final = 16
 """Connections accepted at one turn of the loop while requests are refused."""
 STAY_MS: Final = 1
 """How long a thread waits for its connection's next request while nobody else needs it."""
+
+_TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
@@ -64,9 +65,13 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
 
     Attributes:
         queued_s: when the request arrived that was queued for a thread, on the monotonic clock.
+        begun: what has come of a request that is not whole yet.
+        waits_in: where in the loop it waits; None while it does not. ``Waiting`` sets it.
     """
 
     queued_s = 0.0
+    begun = b""
+    waits_in: Waiting[Connection] | None = None
 
     def __init__(self, worker: GuardWorker, sock: socket.socket, *names: Any) -> None:  # noqa: ANN401
         super().__init__(worker.cfg, sock, *names)
@@ -87,20 +92,22 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self._leaving: deque[Connection] = deque()
+        self.keepalived_conns: Waiting[Connection] = Waiting()
+        self.pending_conns: Waiting[Connection] = Waiting()
+        self._leaving: Waiting[Connection] = Waiting()
         # One stamp for each request that waits for a thread, the oldest first.
         self._queued_s: deque[float] = deque()
         self._served = threading.local()
-        self._gate: Gate | None = None
-        self._wanted: re.Pattern[bytes] | None = None
+        self._reception = Reception(None)
+        self._plain = _is_plain(self.cfg)
         self._notified_s = 0.0
+        self._addresses: dict[Any, Any] = {}
 
     def load_wsgi(self) -> None:
         """Load the application, which will hear when its requests were accepted."""
         super().load_wsgi()
         worker = current_worker()
-        self._gate = worker.gate if worker is not None else None
-        self._wanted = finder(self._gate.headers) if self._gate is not None else None
+        self._reception = Reception(worker.gate if worker is not None else None)
         app, served = self.wsgi, self._served
 
         def stamped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -135,9 +142,10 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         One at a time, as gthread does, so that the workers share them; while requests are
         refused several, for then each turn of the loop costs more than a refusal.
         """
-        pressed = self._gate is not None and self._gate.pressed()
-        server = listener.getsockname()
-        for _ in range(ACCEPTS_MAX if pressed else 1):
+        server = self._addresses.get(listener)
+        if server is None:
+            server = self._addresses[listener] = listener.getsockname()
+        for _ in range(ACCEPTS_MAX if self._reception.pressed() else 1):
             if self.nr_conns >= self.worker_connections:
                 return
             try:
@@ -147,75 +155,83 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
                     raise
                 return
             self.nr_conns += 1
-            self.enqueue_req(Connection(self, client, address, server))
+            conn = Connection(self, client, address, server)
+            self.enqueue_req(conn)
+            if self.nr_conns >= self.worker_connections:
+                self._make_room(conn)
+
+    def _make_room(self, young: Connection) -> None:
+        """Close the connection that has been idle longest, so that the next one finds a place."""
+        for waiting in (self.keepalived_conns, self.pending_conns):
+            if waiting and waiting[0] is not young:
+                self._drop(waiting[0])
+                return
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
         """Refuse the connection's request at once, let it come, or queue it for a thread."""
-        if self._plain(conn) and self._settled(conn):
+        if not self._plain or conn.is_http2:
+            self._queue(conn)
             return
+        # What the parser has read ahead comes before what is in the socket.
+        if conn.parser is not None:
+            conn.begun += conn.parser.unreader.take_buffered()
+        self._settle(conn)
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:  # noqa: ANN401
+        """Hear from a connection that gunicorn's own part keeps for its next request."""
+        self._readable(conn, client)
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:  # noqa: ANN401
+        """Hear from a connection that gunicorn's own part lets wait for its first byte."""
+        conn.data_ready = True
+        self._readable(conn, client)
+
+    def _readable(self, conn: Connection, _sock: object) -> None:
+        if conn.waits_in is None:
+            return  # it was closed to make room by an earlier event of the same turn
+        if self._plain:
+            self._settle(conn)
+        else:
+            self._leave(conn)
+            self._queue(conn)
+
+    def _settle(self, conn: Connection) -> None:
+        reception = self._reception
+        asked = self.alive and (bool(self._queued_s) or reception.pressed())
+        fate = reception.settle(conn, self.queue_age_s() if asked else None)
+        if fate is Fate.REFUSED:
+            self._wait(conn, self.keepalived_conns, self.cfg.keepalive)
+        elif fate is Fate.GONE:
+            self._drop(conn)
+        elif fate is Fate.THREAD:
+            self._leave(conn)
+            self._queue(conn)
+        elif conn.waits_in is not self.pending_conns:
+            # Once only: a client that sends a byte now and then gains no time.
+            self._wait(conn, self.pending_conns, REQUEST_WITHIN_S)
+
+    def _queue(self, conn: Any) -> None:  # noqa: ANN401
         # It may have waited in the kernel before the loop came to it.
         conn.queued_s = monotonic() - last_received_ago_s(conn.sock)
         self._queued_s.append(conn.queued_s)
         super().enqueue_req(conn)
 
-    def _plain(self, conn: Any) -> bool:  # noqa: ANN401
-        # Bytes that the parser has read ahead come before those in the socket.
-        cfg = self.cfg
-        if not self.alive or cfg.is_ssl or cfg.proxy_protocol != "off" or conn.is_http2:
-            return False
-        return conn.parser is None or not conn.parser.unreader.buf.getvalue()
-
-    def _settled(self, conn: Any) -> bool:  # noqa: ANN401
-        gate = self._gate
-        asked = gate is not None and (bool(self._queued_s) or gate.pressed())
-        if not asked and (conn.initialized or conn.data_ready):
-            return False
-        try:
-            data = conn.sock.recv(
-                REQUEST_BYTES_MAX if asked else 1, socket.MSG_PEEK | socket.MSG_DONTWAIT
-            )
-        except BlockingIOError:
-            return self._awaited(conn)
-        except OSError:
-            return False  # a client that has gone: the normal way knows what to do
-        if not data:
-            # The client has closed a connection that was kept for it.
-            self._drop(conn)
-            return True
-        conn.data_ready = True
-        return asked and gate is not None and self._refused(conn, data, gate)
-
-    def _refused(self, conn: Any, data: bytes, gate: Gate) -> bool:  # noqa: ANN401
-        head = parse(data, self._wanted)
-        if head is None:
-            return False
-        head.environ[SOCKET_KEY] = conn.sock
-        # A peer on a Unix socket has no address.
-        head.environ["REMOTE_ADDR"] = conn.client[0] if isinstance(conn.client, tuple) else ""
-        response = gate.consider(head.environ, self.queue_age_s())
-        if response is None:
-            return False
-        if _answered(conn.sock, len(data), response, keep_alive=head.keep_alive):
-            self._wait(conn, self.keepalived_conns, self.on_client_socket_readable)
+    def _wait(self, conn: Connection, waiting: Waiting[Connection], within_s: float) -> None:
+        if conn.waits_in is None:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
         else:
-            self._drop(conn)
-        return True
-
-    def _awaited(self, conn: Any) -> bool:  # noqa: ANN401
-        """Wait in the loop for a new connection's first bytes; gthread lets a thread wait."""
-        if conn.initialized or conn.data_ready or not self.cfg.keepalive:
-            return False
-        self._wait(conn, self.pending_conns, self.on_pending_socket_readable)
-        return True
-
-    def _wait(self, conn: Any, waiting: deque[Any], then: Callable[..., None]) -> None:  # noqa: ANN401
-        conn.sock.setblocking(False)  # noqa: FBT003 - the standard library's
-        conn.set_timeout()
+            conn.waits_in.remove(conn)
+        conn.timeout = monotonic() + (within_s if self.alive else STOP_KEEPALIVE_LINGER)
         waiting.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(then, conn))
 
-    def _drop(self, conn: Any) -> None:  # noqa: ANN401
+    def _leave(self, conn: Connection) -> None:
+        if conn.waits_in is not None:
+            conn.waits_in.remove(conn)
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Connection) -> None:
         # Everything that came was read, so closing sends no reset.
+        self._leave(conn)
         self.nr_conns -= 1
         conn.close()
 
@@ -224,21 +240,30 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         self._queued_s.popleft()
         self._served.queued_s = conn.queued_s
         kept = super().handle(conn)
-        while kept is True and self._stays(conn):
+        while kept is True and self._plain and self._stays(conn):
             self._served.queued_s = monotonic()
             kept = super().handle(conn)
         return kept
 
-    def _stays(self, conn: Any) -> bool:  # noqa: ANN401
+    def _stays(self, conn: Connection) -> bool:
         """Wait a moment for the next request; return whether it is there."""
-        gate = self._gate
-        if self._queued_s or not self._plain(conn) or (gate is not None and gate.pressed()):
+        if self._queued_s or not self.alive or self._reception.pressed():
+            return False
+        if conn.is_http2 or conn.parser.unreader.buf.getvalue():
             return False
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         # A request may have been queued while this waited; it has other threads to take it,
         # or goes before the connection's next but one.
-        return bool(poll.poll(STAY_MS))
+        if not poll.poll(STAY_MS):
+            return False
+        with suppress(OSError):
+            conn.begun = conn.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        if not conn.begun or is_partial(conn.begun):
+            return False
+        give(conn, conn.begun)
+        conn.begun = b""
+        return True
 
     def see_off(self, conn: Connection) -> None:
         """Close after the client has closed, or after ``LINGER_S``, without waiting here.
@@ -247,7 +272,6 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         connection, and with it an answer that is under way.
         """
         try:
-            conn.sock.setblocking(False)  # noqa: FBT003
             conn.sock.shutdown(socket.SHUT_WR)
             self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._hears, conn))
         except (OSError, ValueError):
@@ -259,42 +283,37 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
 
     def _hears(self, conn: Connection, _sock: object) -> None:
         try:
-            if conn.sock.recv(REQUEST_BYTES_MAX):
+            if conn.sock.recv(READ_BYTES, socket.MSG_DONTWAIT):
                 return
         except BlockingIOError:
             return
         except OSError:
             pass
-        self._leaving.remove(conn)
-        self._gone(conn)
-
-    def _gone(self, conn: Connection) -> None:
-        self.poller.unregister(conn.sock)
         self._drop(conn)
 
     def murder_pending(self) -> None:
-        """Close what has waited too long: for its first byte, or for its client's farewell."""
-        super().murder_pending()
+        """Close what has waited too long: for a whole request, or for its client's farewell."""
         now_s = monotonic()
-        while self._leaving and self._leaving[0].timeout <= now_s:
-            self._gone(self._leaving.popleft())
+        for waiting in (self.pending_conns, self._leaving):
+            while waiting and waiting[0].timeout <= now_s:
+                conn = waiting[0]
+                if conn.begun:
+                    with suppress(OSError):
+                        conn.sock.send(_TOO_LATE, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._drop(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Let what waits in the loop wait until ``deadline`` at most, since the worker stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
 
 
-def _answered(
-    sock: socket.socket, request_bytes: int, response: Response, *, keep_alive: bool
-) -> bool:
-    """Take the request and send the answer, without waiting; return whether the socket is kept.
-
-    Once the request is taken there is no way back to a thread: a client that does not read,
-    or has gone, is dropped.
-    """
-    connection = "keep-alive" if keep_alive else "close"
-    lines = [f"HTTP/1.1 {status_line(response.status)}", f"Connection: {connection}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    message = "\r\n".join([*lines, "", ""]).encode("latin-1") + response.body
-    try:
-        sock.recv(request_bytes, socket.MSG_DONTWAIT)
-        sent = sock.send(message, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except OSError:
-        return False
-    return keep_alive and sent == len(message)
+def _is_plain(cfg: Any) -> bool:  # noqa: ANN401 - gunicorn's Config
+    """Tell whether what comes through a socket is HTTP/1 and nothing before it."""
+    return (
+        not cfg.is_ssl
+        and cfg.proxy_protocol == "off"
+        and cfg.protocol == "http"
+        and cfg.http2_cleartext not in {"prior-knowledge", "both"}
+    )

@@ -57,9 +57,14 @@ class Record:
         return [one for one in self.tries if one.status == 503]
 
     def told_and_waited_s(self) -> list[tuple[str, float]]:
-        """Return for each refusal that was followed by a request what was told and was done."""
+        """Return for each refusal that was followed by a request what was told and was done.
+
+        A try without any answer, since its connection was lost, is no refusal.
+        """
         pairs = zip(self.tries, self.tries[1:], strict=False)
-        return [(one.retry_after, two.asked_s - one.answered_s) for one, two in pairs]
+        return [
+            (one.retry_after, two.asked_s - one.answered_s) for one, two in pairs if one.status
+        ]
 
 
 @contextmanager

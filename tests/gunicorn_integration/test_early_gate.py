@@ -1,5 +1,7 @@
 """Refusals from the accept loop, on raw sockets against the real server."""
 
+import inspect
+import re
 import socket
 from contextlib import closing, suppress
 
@@ -11,7 +13,9 @@ from gunicorn_process import APP, BOUND_S, get, gunicorn
 from test_gunicorn_life import holding, joined
 
 from guard.core.vocabulary import Reason
-from guard.gunicorn.worker import GuardWorker, _answered
+from guard.gunicorn.head import Head
+from guard.gunicorn.reception import Fate, answered
+from guard.gunicorn.worker import GuardWorker
 from guard.problem import refusal
 
 pytestmark = pytest.mark.process
@@ -120,10 +124,19 @@ def test_a_client_that_asks_for_it_is_closed(client):
     assert client.at_end()
 
 
-def test_pipelined_requests_are_answered_in_order_by_the_normal_way(client):
+def test_pipelined_requests_are_answered_in_order(client):
     client.send(HEAD.format("/shed", "") + HEAD.format("/x", ""))
     assert client.answer()[0] == 200
     assert client.answer()[0] == 200
+    # The last of them has come whole, with nothing behind it.
+    client.send(HEAD.format("/x", "") + HEAD.format("/x", "") + HEAD.format("/shed", ""))
+    assert [client.answer()[0] for _ in range(3)] == [200, 200, 503]
+
+
+def test_pipelined_requests_are_answered_though_their_client_sends_no_more(client):
+    client.send(HEAD.format("/x", "") + HEAD.format("/shed", ""))
+    client.sock.shutdown(socket.SHUT_WR)
+    assert [client.answer()[0] for _ in range(2)] == [200, 503]
 
 
 def test_silent_clients_hold_no_thread(running):
@@ -138,16 +151,27 @@ def test_silent_clients_hold_no_thread(running):
             client.sock.close()
 
 
-def test_half_a_head_takes_the_normal_way(client):
-    first, second = HEAD.format("/shed", "")[:20], HEAD.format("/shed", "")[20:]
-    client.send(first)
-    # A whole answer on another connection: the loop has seen the half by now.
-    other = Client(client.sock.getpeername()[1])
-    with closing(other.sock):
-        other.send(HEAD.format("/x", ""))
-        assert other.answer()[0] == 200
-    client.send(second)
-    assert client.answer()[0] == 200
+@pytest.mark.parametrize(
+    "whole",
+    [
+        HEAD.format("/{}", ""),
+        "POST /{} HTTP/1.1\r\nHost: h\r\nContent-Length: 30000\r\n\r\n" + 30_000 * "b",
+    ],
+)
+def test_clients_that_send_slowly_hold_no_thread(running, whole):
+    requests = [whole.replace("{}", "x" if number % 2 else "shed") for number in range(20)]
+    slow = [Client(running.port) for _ in requests]
+    try:
+        for half in (slice(0, -9), slice(-9, None)):
+            # Twenty that have begun, four threads: a whole answer to somebody else all the same.
+            assert get(running.port, "/x")[0] == 200
+            for client, request in zip(slow, requests, strict=True):
+                client.send(request[half])
+        statuses = [client.answer()[0] for client in slow]
+    finally:
+        for client in slow:
+            client.sock.close()
+    assert statuses == [503, 200] * 10
 
 
 @pytest.mark.parametrize(
@@ -171,8 +195,8 @@ def test_a_request_that_has_come_with_its_whole_body_is_refused_too(client):
     assert client.answer()[0] == 200
 
 
-def test_a_body_that_is_still_coming_takes_the_normal_way(client):
-    client.send("POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na")
+def test_a_body_that_is_too_long_to_be_kept_takes_the_normal_way(client):
+    client.send("POST /shed HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\na")
     assert client.answer()[0] == 200
 
 
@@ -197,22 +221,22 @@ def test_clients_that_go_away_leave_nothing_behind(running):
 
 def test_a_client_that_does_not_read_is_dropped_and_never_waited_for():
     ours, theirs = socket.socketpair()
+    head = Head({}, keep_alive=True)
     with ours, theirs:
-        theirs.send(b"request")
+        assert answered(ours, refusal(Reason.QUEUE_DELAY, 3), head) is Fate.REFUSED
         ours.settimeout(0.0)
         with suppress(BlockingIOError):
             while True:
                 ours.send(bytes(65536))
-        response = refusal(Reason.QUEUE_DELAY, 3)
-        assert not _answered(ours, len(b"request"), response, keep_alive=True)
+        assert answered(ours, refusal(Reason.QUEUE_DELAY, 3), head) is Fate.GONE
 
 
 def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     assert gunicorn_package.version_info[0] == 27
     assert issubclass(GuardWorker, ThreadWorker)
     for name in (
-        "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending", "notify",
-        "on_client_socket_readable", "on_pending_socket_readable",
+        "_cap_keepalive", "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending",
+        "notify", "on_client_socket_readable", "on_pending_socket_readable",
     ):  # fmt: skip
         assert callable(getattr(ThreadWorker, name))
     used = set(ThreadWorker.__init__.__code__.co_names)
@@ -231,6 +255,21 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     assert "nr_conns" in ThreadWorker.accept.__code__.co_names
     assert "submit" in ThreadWorker.enqueue_req.__code__.co_names
     assert "close" in ThreadWorker.finish_request.__code__.co_names
-    assert callable(TConn.set_timeout)
+    # What gunicorn asks of the places where connections wait; ``Waiting`` can no more than that.
+    places = {
+        match
+        for method in vars(ThreadWorker).values()
+        if inspect.isfunction(method)
+        for match in re.findall(
+            r"self\.(?:keepalived|pending)_conns(\.\w+|\[[^]]*\])", inspect.getsource(method)
+        )
+    }
+    assert places == {".append", ".remove", ".popleft", "[0]"}
+    # A parser that is there already is not made anew, and what it is given comes first.
+    assert "if self.parser is None" in inspect.getsource(TConn.init)
+    unreader = SocketUnreader(socket.socket())
+    unreader.unread(b"second")
+    unreader.unread(b"first ")
+    assert unreader.take_buffered() == b"first second"
+    unreader.sock.close()
     assert callable(TConn.close)
-    assert "buf" in SocketUnreader.__mro__[1].__init__.__code__.co_names

@@ -3,13 +3,16 @@
 import http.client
 import socket
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http import get_parser
 from gunicorn_process import APP, BOUND_S, get, gunicorn
 from test_gunicorn_life import holding, joined
 
+from guard.gunicorn.reception import Reception
 from guard.gunicorn.worker import GuardWorker
 
 STAMPED = (
@@ -99,27 +102,104 @@ def _ended(client):
     return False
 
 
+IMPATIENT = (
+    APP
+    + """
+from guard.gunicorn import worker as its_worker
+
+its_worker.REQUEST_WITHIN_S = 0.5
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Eight places for connections, four threads, and half a second for a whole request."""
+    options = ("--worker-connections", "8")
+    with gunicorn(tmp_path_factory.mktemp("small"), *options, app=IMPATIENT) as server:
+        server.wait_ready()
+        yield server
+
+
+@pytest.mark.process
+def test_a_request_that_does_not_become_whole_is_given_up(small):
+    with closing(socket.create_connection(("127.0.0.1", small.port), BOUND_S)) as slow:
+        # Bytes that trickle in gain no time.
+        answer = b""
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        slow.settimeout(0.1)
+        while not answer:
+            slow.sendall(b"X: y\r\n")
+            with suppress(TimeoutError):
+                answer = slow.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+@pytest.mark.process
+def test_a_connection_that_never_says_anything_is_closed(small):
+    with closing(socket.create_connection(("127.0.0.1", small.port), BOUND_S)) as silent:
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("said", [b"", b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n"])
+def test_idle_connections_lock_nobody_out(small, said):
+    idle = []
+    try:
+        for _ in range(12):
+            idle.append(socket.create_connection(("127.0.0.1", small.port), BOUND_S))
+            if said:
+                idle[-1].sendall(said)
+                assert idle[-1].recv(4096).startswith(b"HTTP/1.1 200")
+        for _ in range(3):
+            assert get(small.port, "/x")[0] == 200
+    finally:
+        for each in idle:
+            each.close()
+
+
 def worker_of(**changes):
     worker = GuardWorker.__new__(GuardWorker)
     worker.alive = True
-    worker.cfg = SimpleNamespace(is_ssl=False, proxy_protocol="off")
     worker._queued_s = deque()
-    worker._gate = None
+    worker._reception = Reception(None)
     vars(worker).update(changes)
     return worker
 
 
-def test_a_thread_stays_for_the_next_request_only_while_nobody_needs_it():
+@pytest.fixture
+def kept():
+    """A connection whose last request was answered, and its client's end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        conn = SimpleNamespace(sock=ours, parser=None, is_http2=False)
-        assert not worker_of()._stays(conn)
-        theirs.send(b"GET")
-        assert worker_of()._stays(conn)
-        assert not worker_of(_queued_s=deque([1.0]))._stays(conn)
-        assert not worker_of(alive=False)._stays(conn)
-        pressed = SimpleNamespace(pressed=lambda: True)
-        assert not worker_of(_gate=pressed)._stays(conn)
+        parser = get_parser(Config(), ours, ("127.0.0.1", 1))
+        yield SimpleNamespace(sock=ours, parser=parser, is_http2=False, begun=b""), theirs
+
+
+def test_a_thread_stays_for_the_next_request_only_while_nobody_needs_it(kept):
+    conn, client = kept
+    assert not worker_of()._stays(conn)
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert not worker_of(_queued_s=deque([1.0]))._stays(conn)
+    assert not worker_of(alive=False)._stays(conn)
+    pressed = SimpleNamespace(pressed=lambda: True)
+    assert not worker_of(_reception=pressed)._stays(conn)
+    assert worker_of()._stays(conn)
+    assert conn.parser.unreader.take_buffered() == b"GET / HTTP/1.1\r\n\r\n"
+
+
+def test_a_thread_does_not_stay_for_a_request_that_is_still_coming(kept):
+    conn, client = kept
+    client.send(b"GET / HT")
+    assert not worker_of()._stays(conn)
+    assert conn.begun == b"GET / HT"
+
+
+def test_a_thread_does_not_stay_for_a_client_that_has_gone(kept):
+    conn, client = kept
+    client.close()
+    assert not worker_of()._stays(conn)
+    assert conn.begun == b""
 
 
 def test_the_oldest_that_waits_for_a_thread_tells_the_age():

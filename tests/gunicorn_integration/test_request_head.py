@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.gunicorn.head import finder, parse
+from guard.gunicorn.head import HEAD_BYTES_MAX, REQUEST_BYTES_MAX, finder, is_partial, parse
 
 PLAIN = b"GET /a%20b/%C3%A4?t=x%20y HTTP/1.1\r\nHost: h\r\nAccept: */*\r\n\r\n"
 
@@ -136,3 +136,43 @@ def test_no_bytes_raise(data):
 def test_what_follows_the_head_is_never_taken_for_a_part_of_it(rest):
     head = parse(PLAIN + rest)
     assert head is None
+
+
+POSTED = PLAIN.replace(b"GET", b"POST").replace(b"Accept: */*", b"Content-Length: 3")
+
+
+@given(st.integers(1, len(POSTED) + 2))
+def test_each_beginning_of_a_request_is_partial_and_the_whole_is_not(length):
+    whole = POSTED + b"abc"
+    assert is_partial(whole[:length])
+    assert not is_partial(whole)
+    assert not is_partial(whole + b"GET")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x16\x03\x01",
+        b"get / HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: h\n",
+        b"GET  / HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x" * HEAD_BYTES_MAX,
+        POSTED.replace(b": 3", b": %d" % REQUEST_BYTES_MAX),
+        POSTED.replace(b": 3", b": 99999999999999999999"),
+        POSTED.replace(b": 3", b": -3"),
+        POSTED.replace(b": 3", b": three"),
+        POSTED.replace(b": 3", b": 3\r\nContent-Length: 4"),
+        POSTED.replace(b": 3", b": 3\r\nExpect: 100-continue"),
+        POSTED.replace(b": 3", b": 3\r\nTransfer-Encoding: chunked"),
+        PLAIN.replace(b"Accept: */*", b"Transfer-Encoding: chunked"),
+    ],
+)
+def test_what_the_full_parser_has_something_to_say_about_is_not_awaited(data):
+    assert not is_partial(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_can_be_asked_about(data):
+    assert not (is_partial(data) and parse(data) is not None)
