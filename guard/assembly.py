@@ -362,6 +362,7 @@ def _rules(settings: Settings, shares: Shares | None) -> Rules:
         retry_after_max_s=settings.retry_after_max_s,
         shares=shares,
         fair=settings.fairness != "off",
+        queue_order=settings.queue_order,
     )
 
 

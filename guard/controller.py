@@ -13,7 +13,7 @@ from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_
 from guard.core.fairness import Fairness
 from guard.core.priority import Shares, decide_in_part, limits_by_class
 from guard.core.retry_after import retry_after_s
-from guard.core.vocabulary import Lane, Mode, Priority, Reason
+from guard.core.vocabulary import Lane, Mode, Priority, QueueOrder, Reason
 from guard.permit import LaneState, Permit, Refused
 from guard.request import RequestScope
 
@@ -49,6 +49,7 @@ class Rules:
         retry_after_max_s: largest Retry-After, whole seconds.
         shares: what each class of requests may use of a lane; None where all are alike.
         fair: whether clients are counted, and those that ask for too much held back.
+        queue_order: whom a free connection goes to.
     """
 
     lanes: Mapping[Lane, Limits]
@@ -59,6 +60,7 @@ class Rules:
     retry_after_max_s: int = 60
     shares: Shares | None = None
     fair: bool = False
+    queue_order: QueueOrder = QueueOrder.ARRIVAL
 
 
 class Book(Protocol):
@@ -309,6 +311,11 @@ class Controller:
         if self.rules.mode is not _ENFORCE or scope.executed:
             return left_s
         return min(left_s, WAIT_BOUND_FACTOR * self._lanes[lane].limits.wait_budget_s)
+
+    def newest_first(self, lane: Lane) -> bool:
+        """Return whether a free connection shall go to who came last."""
+        adaptive = self.rules.queue_order is QueueOrder.ADAPTIVE
+        return adaptive and self._lanes[lane].codel.standing
 
     def retry_after_s(self, lane: Lane, reason: Reason) -> int:
         """Return the whole seconds after which a request shed for ``reason`` may come back."""

@@ -100,7 +100,8 @@ class Database:
         left_s = controller.left_s(scope)
         if left_s > 0:
             run_s = min(controller.rules.statement_timeout_s, left_s)
-            return Bounds(controller.wait_bound_s(scope, lane, left_s), run_s, left_s)
+            wait_s = controller.wait_bound_s(scope, lane, left_s)
+            return Bounds(wait_s, run_s, left_s, controller.newest_first(lane))
         if scope.executed:
             raise StatementTimeout("the request's deadline has passed")
         raise self._shed(scope, lane, Reason.DEADLINE)

@@ -25,11 +25,13 @@ class Bounds(NamedTuple):
         run_s: the longest run of the whole unit once it has one, seconds, > 0; each
             statement's time-out is what is left of it.
         within_s: the longest time for both together, counted from the call, seconds, > 0.
+        newest_first: whether the lane's queue stands, so that who came last is served first.
     """
 
     wait_s: float
     run_s: float
     within_s: float = inf
+    newest_first: bool = False
 
 
 class PoolSignals(NamedTuple):

@@ -51,6 +51,15 @@ class Policy(StrEnum):
     """By a share of the pool that is in use."""
 
 
+class QueueOrder(StrEnum):
+    """Which of those who wait for a connection is served next."""
+
+    ARRIVAL = "arrival"
+    """Who has waited longest."""
+    ADAPTIVE = "adaptive"
+    """Who came last while the queue stands, else who has waited longest."""
+
+
 class RetryPolicy(StrEnum):
     """How the second is found in which a refused client shall come back."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from guard.core.sizing import POOL_MAX, WAITERS_MAX
-from guard.core.vocabulary import Mode, Policy, RetryPolicy
+from guard.core.vocabulary import Mode, Policy, QueueOrder, RetryPolicy
 
 Unit = Literal[
     "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
@@ -152,6 +152,12 @@ class Settings:
     write_wait_budget_s: float = _live(
         0.25, "GUARD_WRITE_WAIT_BUDGET", "Longest expected wait with which a write is admitted.",
         unit="seconds", low=0.001, high=30.0, watch="guard_pool_acquire_wait_seconds",
+    )  # fmt: skip
+    queue_order: QueueOrder = _live(  # noqa: RUF009 - the same
+        QueueOrder.ARRIVAL, "GUARD_QUEUE_ORDER",
+        "Whom a free connection goes to: arrival, who has waited longest; adaptive, who came last "
+        "while the queue stands.",
+        choices=tuple(QueueOrder), watch="guard_pool_acquire_wait_seconds",
     )  # fmt: skip
     deadline_s: float = _live(
         10.0, "GUARD_DEADLINE", "Every request must be answered within this time of its arrival.",

@@ -193,11 +193,11 @@ class MemoryBackend:
 
     @contextmanager
     def _turn(self, lane: Lane, bounds: Bounds | None) -> Iterator[MemorySession]:
-        wait_s, run_s, within_s = bounds or self._bounds
+        bounds = bounds or self._bounds
         called_s = self._clock.now_s()
-        self._take(lane, wait_s)
+        self._take(lane, bounds)
         started_s = self._clock.now_s()
-        until_s = min(started_s + run_s, called_s + within_s)
+        until_s = min(started_s + bounds.run_s, called_s + bounds.within_s)
 
         def run(sql: str, params: Sequence[object]) -> list[Row]:
             return self._statement(lane, until_s, sql, params)
@@ -215,13 +215,13 @@ class MemoryBackend:
             if self._observer is not None:
                 self._observer.released(lane, self._clock.now_s() - started_s, outcome)
 
-    def _take(self, lane: Lane, wait_s: float) -> None:
+    def _take(self, lane: Lane, bounds: Bounds) -> None:
         if not self._ready:
             raise BackendClosed("the database is not open")
         asked_s = self._clock.now_s()
         got = False
         try:
-            self._pools[lane].take(wait_s)
+            self._pools[lane].take(bounds.wait_s, newest_first=bounds.newest_first)
             got = True
         except BackendBusy:
             self._failed(lane, "busy")

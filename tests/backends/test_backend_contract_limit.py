@@ -1,4 +1,4 @@
-"""What every backend promises about a limit below its pool's size."""
+"""What every backend promises about a limit below its pool's size, and about who is next."""
 
 from __future__ import annotations
 
@@ -67,3 +67,17 @@ def test_shrinking_takes_no_connection_away_and_growing_serves_who_waits(
         backend.limit(Lane.READ, 3)
         assert waiting.result(20) == 5
     assert backend.signals(Lane.READ).slots == 3
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_free_connection_goes_to_whom_the_bounds_say(
+    opened: Opened, eventually: Eventually, *, newest_first: bool
+) -> None:
+    backend, order = opened(Options(size=1)), []
+    bounds = LONG._replace(newest_first=newest_first)
+    with reading(backend, 1, eventually) as threads:
+        for number in range(3):
+            threads.submit(backend.read, lambda _, number=number: order.append(number), bounds)
+            eventually(lambda number=number: backend.signals(Lane.READ).waiting == number + 1)
+    eventually(lambda: len(order) == 3)
+    assert order == ([2, 1, 0] if newest_first else [0, 1, 2])

@@ -62,9 +62,7 @@ class Record:
         A try without any answer, since its connection was lost, is no refusal.
         """
         pairs = zip(self.tries, self.tries[1:], strict=False)
-        return [
-            (one.retry_after, two.asked_s - one.answered_s) for one, two in pairs if one.status
-        ]
+        return [(one.retry_after, two.asked_s - one.answered_s) for one, two in pairs if one.status]
 
 
 @contextmanager

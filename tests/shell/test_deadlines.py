@@ -257,7 +257,7 @@ def test_no_connection_until_the_deadline_is_told_as_the_deadline(request_of: Be
     scope.deadline_at_s = scope.arrived_s + 1.0
     take = world.backend._pools[Lane.READ].take
 
-    def late(_wait_s: float) -> None:
+    def late(_wait_s: float, **_: object) -> None:
         world.clock.advance(1.1)
         take(0.0)
 

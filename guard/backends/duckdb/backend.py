@@ -194,7 +194,7 @@ class DuckDBBackend:
     def _turn(self, bounds: Bounds) -> Iterator[DuckDBSession]:
         engine = self._opened()
         called_s = self._clock.now_s()
-        handle = self._take(engine, bounds.wait_s)
+        handle = self._take(engine, bounds)
         started_s = self._clock.now_s()
         limits = Limits(
             min(started_s + bounds.run_s, called_s + bounds.within_s),
@@ -218,10 +218,10 @@ class DuckDBBackend:
             engine.readers.give(handle, broken=not handle.rollback() or broken)
             self._observer.released(Lane.READ, self._clock.now_s() - started_s, outcome)
 
-    def _take(self, engine: Engine, wait_s: float) -> Handle:
+    def _take(self, engine: Engine, bounds: Bounds) -> Handle:
         started_s = self._clock.now_s()
         try:
-            handle = engine.readers.take(wait_s)
+            handle = engine.readers.take(bounds.wait_s, newest_first=bounds.newest_first)
         except BackendBusy:
             self._observer.acquired(Lane.READ, self._clock.now_s() - started_s, got=False)
             self._observer.failed(Lane.READ, "busy")

@@ -219,7 +219,7 @@ class PostgresBackend:
     ) -> Iterator[PostgresSession]:
         pool = self._pools[lane]
         called_s = self._clock.now_s()
-        held = pool.take(bounds.wait_s)
+        held = pool.take(bounds.wait_s, newest_first=bounds.newest_first)
         started_s = self._clock.now_s()
         deadline_s = min(started_s + bounds.run_s, called_s + bounds.within_s)
         limits = Limits(

@@ -11,9 +11,9 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from guard.backends.base import PoolSignals
-from guard.backends.postgres.admission import Admission
 from guard.backends.postgres.errors import judge, one_line
 from guard.backends.postgres.probe import NoAnswer, probe
+from guard.backends.turns import Turns
 from guard.core.vocabulary import Lane
 from guard.errors import BackendBusy, BackendClosed, BackendFailed
 
@@ -88,7 +88,7 @@ class LanePool:
         self._lost = lost
         self._observer = observer
         self._clock = clock
-        self._admission = Admission(1)
+        self._turns = Turns(1)
         self._most = self.size_max
         self._lock = Lock()
         # Guarded by _lock; replaced, never changed, so that it can be read without.
@@ -131,7 +131,7 @@ class LanePool:
     @property
     def in_use(self) -> int:
         """How many connections are given out."""
-        return self._admission.in_use
+        return self._turns.in_use
 
     def open(self) -> None:
         """Start to connect in the background; returns at once."""
@@ -139,20 +139,20 @@ class LanePool:
 
     def close(self, timeout_s: float) -> None:
         """Refuse new callers and close all idle connections, the others once given back."""
-        self._admission.close()
+        self._turns.close()
         self._pool.close(timeout_s)
         self._recount()
 
     def stop_admitting(self) -> None:
         """Refuse all who wait or come; who has a connection keeps it."""
-        self._admission.close()
+        self._turns.close()
 
     def signals(self) -> PoolSignals:
         """Return the pool at this moment."""
         size = len(self._live)
-        admission = self._admission
+        turns = self._turns
         slots = min(size, self._most)
-        return PoolSignals(size, self.size_max, admission.in_use, admission.waiting, slots)
+        return PoolSignals(size, self.size_max, turns.in_use, turns.waiting, slots)
 
     def limit(self, most: int) -> None:
         """Lend at most ``most`` connections at once; see ``Backend.limit``."""
@@ -160,8 +160,13 @@ class LanePool:
             self._most = most
             self._recount()
 
-    def take(self, wait_s: float) -> PooledConnection:
+    def take(self, wait_s: float, *, newest_first: bool = False) -> PooledConnection:
         """Return a working connection, to be given back with ``give``.
+
+        Args:
+            wait_s: the longest wait, seconds.
+            newest_first: see ``Turns.enter``. Callers wait there and not in the driver's pool,
+                which keeps those in its queue who gave up, and tells only whole milliseconds.
 
         Raises:
             BackendBusy: none came free within ``wait_s``.
@@ -170,12 +175,12 @@ class LanePool:
         """
         started_s = self._clock.now_s()
         try:
-            if not self._admission.enter(wait_s):
+            if not self._turns.enter(wait_s, newest_first=newest_first):
                 raise self._refusal()
             try:
                 taken = self._fetch(started_s + wait_s)
             except BaseException:
-                self._admission.leave()
+                self._turns.leave()
                 raise
         except (BackendBusy, BackendFailed) as error:
             self._observer.acquired(self.lane, self._clock.now_s() - started_s, got=False)
@@ -193,7 +198,7 @@ class LanePool:
             if taken.closed:
                 self._recount()
         finally:
-            self._admission.leave()
+            self._turns.leave()
 
     def drain(self) -> None:
         """Replace every connection: the idle ones now, the others when they are given back."""
@@ -254,7 +259,7 @@ class LanePool:
             self._recount()
 
     def _refusal(self) -> BackendBusy | BackendClosed:
-        if self._admission.closed:
+        if self._turns.closed:
             return BackendClosed("the database is closed")
         return BackendBusy(f"no {self.lane} connection came free in time")
 
@@ -303,7 +308,7 @@ class LanePool:
             elif self._down_since_s is None:
                 self._down_since_s = self._clock.now_s()
             # One caller must come through to find out that there is no connection.
-            self._admission.resize(max(1, min(size, self._most)))
+            self._turns.resize(max(1, min(size, self._most)))
         if size < before:
             self._lost.set()
 
