@@ -46,7 +46,7 @@ class Database:
     def read(self, unit: Callable[[Session], T]) -> T:
         """Run ``unit`` with a read-only session and return its result."""
         with self._turn(Lane.READ) as bounds:
-            return self._backend.read(_if_heard(unit), bounds)
+            return self._backend.read(self._if_heard(unit), bounds)
 
     def write(self, unit: Callable[[Session], T]) -> T:
         """Run ``unit`` in a transaction; return its result once the commit is durable.
@@ -145,20 +145,22 @@ class Database:
         scope.retry_after_s = self._controller.retry_after_s(lane, reason)
         return Shed(lane, reason, scope.retry_after_s)
 
+    def _if_heard(self, unit: Callable[[Session], T]) -> Callable[[Session], T]:
+        """Return a unit that gives its turn up where its client hung up while it waited for it.
 
-def _if_heard(unit: Callable[[Session], T]) -> Callable[[Session], T]:
-    """Return a unit that gives its turn up where its client hung up while it waited for it.
+        For reads alone: on DuckDB a write that fails makes those run again that share its
+        transaction.
+        """
+        scope = CURRENT.get()
+        if scope is None or not scope.may_wait or scope.executed:
+            return unit
+        if self._controller.mode is not Mode.ENFORCE:
+            return unit
 
-    For reads alone: on DuckDB a write that fails makes those run again that share its transaction.
-    """
-    scope = CURRENT.get()
-    if scope is None or not scope.may_wait or scope.executed:
-        return unit
+        def heard(session: Session) -> T:
+            if scope.client_gone():
+                scope.reason = Reason.CLIENT_GONE
+                raise ClientGone("the client hung up while its request waited for a connection")
+            return unit(session)
 
-    def heard(session: Session) -> T:
-        if scope.client_gone():
-            scope.reason = Reason.CLIENT_GONE
-            raise ClientGone("the client hung up while its request waited for a connection")
-        return unit(session)
-
-    return heard
+        return heard

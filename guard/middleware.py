@@ -150,11 +150,12 @@ class Guard:
         return now_s - age_s
 
     def _is_dropped(self, exchange: Exchange) -> bool:
-        if self._controller.mode is _OFF or not exchange.client_gone():
+        # In shadow mode it waited only since nothing is shed: what would have become of it the
+        # lane's model tells.
+        if self._controller.mode is not _ENFORCE or not exchange.client_gone():
             return False
         exchange.reason = _GONE
-        exchange.would_shed = self._controller.mode is _SHADOW
-        return not exchange.would_shed
+        return True
 
     def _enters(self, exchange: Exchange, lane: Lane, now_s: float) -> bool:
         if self._rank is not None:

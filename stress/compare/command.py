@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from stress.compare.app import CAPACITY_PER_S, HOLD_S, SLOTS
 from stress.compare.grid import LOADED, LOADS, UNLOADED, measure
 from stress.compare.scenarios import SCENARIOS
+from stress.compare.slow_close import verdicts as slow_close
 from stress.compare.table import Cells, plots, verdicts
 from stress.compare.variants import THREADS, VARIANTS
 from stress.report import Report, Verdict, page, strict_json
@@ -82,6 +83,9 @@ def _run(variants: list[Variant], options: Namespace, found: _Found, folder: Pat
         inner = folder / scenario.name.replace(" ", "-")
         inner.mkdir()
         found.bars += scenario.verdicts(seconds, options.seed, inner)
+    inner = folder / "slow-close"
+    inner.mkdir()
+    found.bars += slow_close(seconds, options.seed, inner)
 
 
 def _write(told: Report, cells: Cells, found: _Found, folder: Path) -> None:

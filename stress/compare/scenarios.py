@@ -121,6 +121,8 @@ def _shadow(scenario: Scenario, seconds: float, seed: int, folder: Path) -> list
         shots = poisson(SHADOW_LOAD * CAPACITY_PER_S, seconds, random.Random(seed))
         with running(scenario.variant(GUARD_MODE=mode), folder) as one:
             volley = _fire(one, shots)
+            # Nothing was shed in shadow mode, so there is a queue that is still to be decided.
+            settle(one)
             with urlopen(f"http://{one.admin}/metrics", timeout=5.0) as page:
                 counts = decisions(page.read().decode())
         shares[mode] = counts.get(decision, 0.0) / max(1.0, sum(counts.values()))

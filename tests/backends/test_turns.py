@@ -162,9 +162,7 @@ def test_behaves_as_a_plain_counter(limit: int, steps: list[str | int]) -> None:
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_many_threads_never_exceed_the_limit(
-    *, newest_first: bool
-) -> None:
+def test_many_threads_never_exceed_the_limit(*, newest_first: bool) -> None:
     door, seen = Turns(3), []
 
     def work(_: int) -> int:

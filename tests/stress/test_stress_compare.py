@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import socket
 from argparse import Namespace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from programs import program
 
-from stress.compare import command, grid, scenarios
+from stress.compare import command, grid, scenarios, slow_close
 from stress.compare.cell import KEPT, NEW, Cell, cell, poisson, request
 from stress.compare.peers import Proxy, RunningProxy, nginx
 from stress.compare.scenarios import SCENARIOS, Scenario, decisions
@@ -240,6 +241,7 @@ def test_the_command_writes_its_table_and_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "SHORT_S", 0.3)
+    monkeypatch.setattr(command, "slow_close", lambda *_: [])
     status = command.run(_options(tmp_path, GUARD))
     told = capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -265,3 +267,27 @@ def test_a_scenario_runs_once_the_guard_takes_its_settings(
     (bar,) = scenario.verdicts(0.3, 1, tmp_path)
 
     assert "in time" in bar.reached or "late" in bar.reached
+
+
+@pytest.mark.process
+def test_slow_closers_are_there_while_the_others_are_measured(tmp_path: Path) -> None:
+    (bar,) = slow_close.verdicts(0.6, 1, tmp_path)
+
+    assert "late" in bar.reached or ("unguarded" in bar.reached and "guard " in bar.reached)
+
+
+def test_a_slow_closer_hears_the_answer_and_closes_late() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        with slow_close.lazy_clients(Target(*server.getsockname())):
+            client, _ = server.accept()
+            with client:
+                client.settimeout(20)
+                assert b"Connection: close" in client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                client.shutdown(socket.SHUT_WR)
+                client.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
+                client.settimeout(20)
+                assert client.recv(1) == b""
