@@ -286,8 +286,4 @@ def test_a_slow_closer_hears_the_answer_and_closes_late() -> None:
                 assert b"Connection: close" in client.recv(4096)
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 client.shutdown(socket.SHUT_WR)
-                client.setblocking(False)
-                with pytest.raises(BlockingIOError):
-                    client.recv(1)
-                client.settimeout(20)
                 assert client.recv(1) == b""
