@@ -31,8 +31,7 @@ _SPECIAL = re.compile(
     rb"^(?:transfer-encoding|expect|upgrade|te|trailer|http2-settings)[\t ]*:",
     re.IGNORECASE | re.MULTILINE,
 )
-_LINE = re.compile(rb"[A-Z]+ [^ ]+ HTTP/1\.[01]\r\n")
-_PART_OF_LINE = re.compile(rb"[A-Z]+(?: [!-~]*){0,2}\r?")
+_LINE = re.compile(rb"[!-~]+ [^ ]+ HTTP/[0-9]\.[0-9]")
 _LENGTH_NAME = re.compile(rb"\ncontent-length", re.IGNORECASE)
 _DIGITS_MAX: Final = 9
 """Enough for any length that is awaited here."""
@@ -107,16 +106,20 @@ def is_partial(data: bytes) -> bool:
     """Tell whether the rest of a request can be awaited without a thread.
 
     False for one that is whole, and for everything on which the full parser has something to
-    say before more comes: what is no request, a client that waits for ``100 Continue``, a body of
-    untold length, or one that is too long to be kept here.
+    say before more comes: a line that begins no request, a client that waits for
+    ``100 Continue``, a body of untold length, or one that is too long to be kept here. Over
+    anything else the parser would wait for more, and a thread with it.
 
     Args:
         data: what has come of it, in order.
     """
+    # Some clients end a body with an empty line that is not counted; RFC 9112, section 2.2.
+    data = data.lstrip(b"\r\n")
     head, end, body = data.partition(b"\r\n\r\n")
     if not end:
-        begins_well = _LINE.match(data) if b"\n" in data else _PART_OF_LINE.fullmatch(data)
-        return begins_well is not None and len(data) < HEAD_BYTES_MAX
+        line, ended, _ = head.partition(b"\r\n")
+        begins_well = not ended or _LINE.fullmatch(line) is not None
+        return begins_well and len(data) < HEAD_BYTES_MAX
     if not _LENGTH_NAME.search(head):
         return False
     fields = head + b"\r\n"

@@ -69,7 +69,7 @@ class Reception:
             pass
         except OSError:
             return Fate.GONE
-        if not data or is_partial(data):
+        if is_partial(data):
             conn.begun = data
             return Fate.GONE if ended else Fate.PARTIAL
         conn.begun = b""

@@ -259,7 +259,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             return False
         with suppress(OSError):
             conn.begun = conn.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
-        if not conn.begun or is_partial(conn.begun):
+        if is_partial(conn.begun):
             return False
         give(conn, conn.begun)
         conn.begun = b""

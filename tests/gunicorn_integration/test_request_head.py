@@ -152,11 +152,23 @@ def test_each_beginning_of_a_request_is_partial_and_the_whole_is_not(length):
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b"\x16\x03\x01",
-        b"get / HTTP/1.1\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET / HTTP/1.1\nHost: h\n",
+        # A parser would wait for the end of a line.
+        b"", b"\r\n", b"\x16\x03\x01", b"GET / HTTP/1.1\nHost: h\n", b"G\n",
+        # The rest of a head.
+        b"\r\nGET / HTTP/1.1\r\n", b"M-SEARCH * HTTP/1.0\r\nA: b\r\n", b"get / HTTP/1.1\r\nHos",
+        # A body.
+        b"\r\n" + POSTED + b"ab",
+    ],
+)  # fmt: skip
+def test_what_the_full_parser_would_wait_for_is_awaited_without_a_thread(data):
+    assert is_partial(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n",
         b"GET  / HTTP/1.1\r\n",
         b"GET / HTTP/1.1\r\n" + b"x" * HEAD_BYTES_MAX,
         POSTED.replace(b": 3", b": %d" % REQUEST_BYTES_MAX),
