@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 # How long an example takes tells of the machine's load, and of nothing else.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
+# For `make mutation`: the same examples for every mutant, and a failure is not made any smaller.
+hypothesis.settings.register_profile(
+    "mutation",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+)
 hypothesis.settings.load_profile("no-deadline")
 
 _numbers = count(1)
