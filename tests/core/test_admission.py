@@ -81,6 +81,7 @@ def test_static_policy_sheds_at_the_share_of_the_pool(unfinished, slots, reason)
 
 def test_without_a_connection_the_wait_is_endless():
     assert predicted_wait_s(0, 0, 0.01) == inf
+    assert decide(IDLE._replace(slots=0), LIMITS).wait_s == inf
 
 
 signals = st.builds(
@@ -118,6 +119,14 @@ def test_an_admitted_request_keeps_every_bound(signals, limits):
         if limits.policy is Policy.PREDICTIVE:
             assert decision.wait_s <= limits.wait_budget_s
             assert signals.unfinished - signals.slots < limits.waiters_max
+
+
+@given(signals, limits)
+def test_a_decision_tells_the_wait_that_it_is_made_by(signals, limits):
+    decision = decide(signals, limits)
+    wait_s = predicted_wait_s(signals.unfinished, signals.slots, signals.hold_s)
+    asked = signals.serving is Reason.OK and signals.breaker_admits
+    assert decision.wait_s == (wait_s if asked else 0.0)
 
 
 @given(signals, limits)

@@ -126,6 +126,33 @@ def test_one_bad_second_is_no_crowd():
     assert refusing(steady(100.0), 1, Second(170.0, 100.0, 70.0, 0.0)).crowded_left_s == 0
 
 
+@pytest.mark.parametrize(
+    ("second", "crowded"),
+    [
+        # One second weighs a fifth: half of it refused is a tenth, which is not yet a crowd.
+        (Second(200.0, 100.0, 100.0, 0.0), False),
+        (Second(202.0, 100.0, 102.0, 0.0), True),
+        # Three quarters of the best are enough to say what the capacity is.
+        (Second(300.0, 75.0, 225.0, 0.0), True),
+        (Second(300.0, 74.0, 226.0, 0.0), False),
+    ],
+)
+def test_when_one_second_is_a_crowd(second, crowded):
+    assert (observe(steady(100.0), second).crowded_left_s > 0) is crowded
+
+
+def test_refusals_add_up_to_a_crowd():
+    second = Second(130.0, 100.0, 30.0, 0.0)
+    assert refusing(steady(100.0), 2, second).crowded_left_s == 0
+    assert refusing(steady(100.0), 3, second).crowded_left_s == CROWDED_S
+
+
+def test_a_lane_of_one_request_per_second_has_a_capacity_and_can_be_crowded():
+    slow = steady(1.0)
+    assert slow.best_per_s == 1.0
+    assert refusing(slow, 3, Second(3.0, 1.0, 2.0, 0.0)).crowded_left_s > 0
+
+
 def test_a_slow_start_is_no_crowd():
     assert refusing(Pace(), WARM_S).crowded_left_s == 0
     assert refusing(Pace(), WARM_S + 1).crowded_left_s > 0
@@ -207,6 +234,7 @@ def test_the_spread_is_even():
     ("second", "expected"),
     [
         (Second(0.0, 0.0, 0.0, 7.0), (0.0, 0.0)),
+        (Second(1.0, 1.0, 0.0, 7.0), (7.0, 7.0)),
         (Second(100.0, 100.0, 0.0, 7.0), (7.0, 7.0)),
         (Second(100.0, 25.0, 0.0, 8.0), (8.0, 2.0)),
         (Second(100.0, 0.0, 0.0, 8.0), (8.0, 0.0)),

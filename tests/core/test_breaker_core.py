@@ -92,6 +92,8 @@ CHANGES = [
     ("closed, limits reached", CLOSED, judge(), opened(0, NOW_S + 1, 8)),
     ("closed, slow ones reach the limit", CLOSED, judge(Tally(ok=9, quick=2, slow=2)),
      opened(0, NOW_S + 1, 8)),
+    ("closed, a single slow one reaches a limit below a second", CLOSED,
+     judge(Tally(ok=9, slow=1), slow_s=0.5, min_calls=1), opened(0, NOW_S + 1, 8)),
     ("closed, another host is open", CLOSED, take_over, opened(0, NOW_S + 1, 8, taken_over=True)),
     ("closed, no connection left", CLOSED, condemn(), opened(0, NOW_S + 1, 8)),
     ("recovering, no connection left", RECOVERING, condemn(), opened(3, NOW_S + 8, 3)),
@@ -100,6 +102,8 @@ CHANGES = [
     ("half-open, ok", HALF_OPEN, end(ok=True),
      BreakerState(BreakerPhase.RECOVERING, 8, NOW_S, 0.0, 2, 3)),
     ("half-open, ok, no ramp", HALF_OPEN, end(ok=True, ramp_s=0.0), closed()),
+    ("half-open, ok, a short ramp", HALF_OPEN, end(ok=True, ramp_s=0.5),
+     BreakerState(BreakerPhase.RECOVERING, 8, NOW_S, 0.0, 2, 3)),
     ("half-open, failed", HALF_OPEN, end(ok=False), opened(3, NOW_S + 8, 3)),
     ("half-open, given up", OVERDUE, expire, opened(3, NOW_S + 8, 3)),
     ("half-open, the prober is dead", HALF_OPEN, adopt,
@@ -112,6 +116,8 @@ CHANGES = [
     *[(f"{state.phase} to closed by hand", state, move(BreakerPhase.CLOSED), closed())
       for state in (OPEN, HALF_OPEN, RECOVERING)],
     ("closed to half-open by hand", CLOSED, move(BreakerPhase.HALF_OPEN), PROBING),
+    ("open to recovering by hand", OPEN, move(BreakerPhase.RECOVERING),
+     BreakerState(BreakerPhase.RECOVERING, 8, NOW_S, 0.0, 1, 5)),
 ]  # fmt: skip
 
 NOTHINGS = [
@@ -205,6 +211,12 @@ def test_the_ramp_has_four_steps(passed_s: float, share: float) -> None:
     assert core.share(RECOVERING._replace(since_s=NOW_S), RULES, NOW_S + passed_s) == share
 
 
+def test_a_ramp_may_be_short() -> None:
+    rules = RULES._replace(ramp_s=0.4)
+    found = [core.share(RECOVERING, rules, RECOVERING.since_s + at) for at in (0.05, 0.15, 0.25)]
+    assert found == [0.1, 0.25, 0.5]
+
+
 def test_without_a_ramp_all_are_admitted() -> None:
     assert core.share(RECOVERING, RULES._replace(ramp_s=0.0), NOW_S) == 1.0
 
@@ -247,6 +259,11 @@ def test_the_pause_is_spread_over_the_upper_half_and_never_past_the_cap(
     after = core.expire_probe(before, RULES, NOW_S, draw)
     base_s = min(8.0, 2.0 ** min(failed + 1, 10))
     assert base_s / 2 <= core.remaining_s(after, RULES, NOW_S) <= base_s
+
+
+@pytest.mark.parametrize(("draw", "pause_s"), [(0.0, 8.0), (0.5, 6.0), (0.875, 4.5)])
+def test_the_pause_is_drawn_evenly(draw: float, pause_s: float) -> None:
+    assert core.remaining_s(core.expire_probe(OVERDUE, RULES, NOW_S, draw), RULES, NOW_S) == pause_s
 
 
 @settings(deadline=None)

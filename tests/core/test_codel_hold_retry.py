@@ -47,6 +47,17 @@ def test_old_waits_say_nothing_after_a_pause():
     assert not run([(0.0, 0.2), (5.0, 0.2)]).standing
 
 
+def test_an_interval_ends_with_its_last_moment():
+    assert run([(0.0, 0.2), (codel.INTERVAL_S, 0.2)]).standing
+    assert not run([(0.0, 0.2), (2 * codel.INTERVAL_S, 0.2)]).standing
+
+
+def test_a_verdict_lapses_with_the_second_interval():
+    state = codel.Codel(interval_start_s=0.0, standing=True)
+    assert codel.standing(state, 1.9 * codel.INTERVAL_S)
+    assert not codel.standing(state, 2 * codel.INTERVAL_S)
+
+
 def test_a_fresh_state_does_not_stand():
     assert not codel.standing(codel.Codel(), 0.0)
     assert codel.Codel().smallest_wait_s == inf
@@ -94,3 +105,7 @@ def test_retry_after_is_a_whole_number_within_the_bounds(reason, draw, low, more
 )
 def test_retry_after_table(reason, draw, left, answer):
     assert retry_after_s(reason, draw, 1, 30, left) == answer
+
+
+def test_without_a_known_end_of_the_outage_the_smallest_answer_may_be_given():
+    assert retry_after_s(Reason.BREAKER_OPEN, 0.0, 1, 30) == 1

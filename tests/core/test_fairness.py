@@ -174,3 +174,35 @@ def test_what_has_faded_is_forgotten_and_nobody_is_counted_without_a_name():
     fairness.count("two", 4 * MEMORY_S, admitted=True)
     assert exp(-4) < FADED
     assert len(fairness) == 1
+
+
+def full(clients, now_s=0.0):
+    fairness = Fairness()
+    for number in range(clients):
+        fairness.count(f"client-{number}", now_s, admitted=True)
+    return fairness
+
+
+def test_no_more_are_counted_than_fit():
+    assert len(full(CLIENTS_MAX + 5)) == CLIENTS_MAX
+
+
+def test_half_of_them_are_kept_over_the_end_of_a_period():
+    fairness = full(CLIENTS_MAX)
+    fairness.count("client-0", PERIOD_S, admitted=True)
+    assert len(fairness) in {CLIENTS_MAX // 2, CLIENTS_MAX // 2 + 1}
+    few = full(CLIENTS_MAX // 2)
+    few.count("client-0", PERIOD_S, admitted=True)
+    assert len(few) == CLIENTS_MAX // 2
+
+
+def test_a_verdict_is_made_with_the_first_request_of_a_period():
+    fairness = Fairness()
+    for number in range(200):
+        fairness.count("flood", 0.0, admitted=number < 20)
+    for client in ("one", "other"):
+        fairness.count(client, 0.0, admitted=True)
+    fairness.count("one", PERIOD_S - 0.001, admitted=True)
+    assert fairness.greedy == frozenset()
+    fairness.count("one", PERIOD_S, admitted=True)
+    assert fairness.greedy == {"flood"}

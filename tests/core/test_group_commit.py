@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from guard.core.group_commit import (
     FAILURES_MAX,
+    SUSPECTS_MAX,
     Transaction,
     after_failure,
     alone,
@@ -23,6 +24,14 @@ from guard.core.group_commit import (
 
 class Colour(StrEnum):
     RED = "red"
+
+
+class Stamp(datetime):
+    pass
+
+
+class Row(list[int]):
+    pass
 
 
 NOW = datetime(2020, 1, 2, 3, 4, 5)  # noqa: DTZ001 -- both kinds are meant
@@ -69,8 +78,11 @@ def test_values_of_different_kinds_do_not(one: object, other: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Decimal("1.5"), {"a": 1}, Colour.RED, object(), ["a", 1], [["a"]], ("a",), [Colour.RED]],
-)
+    [
+        Decimal("1.5"), {"a": 1}, Colour.RED, object(), ["a", 1], [["a"]], ("a",), [Colour.RED],
+        Stamp(2020, 1, 2, tzinfo=UTC), Row([1]),
+    ],
+)  # fmt: skip
 def test_other_values_share_with_nobody(value: object) -> None:
     assert row_kinds((1, value)) is None
 
@@ -99,6 +111,14 @@ def test_a_later_unit_is_first_tried_alone() -> None:
 
 def test_suspects_are_tried_alone() -> None:
     assert after_failure(((0, 1, 2, 3),), 0, {2}, 1) == (None, (((2,),), ((0, 1, 3),)))
+
+
+def test_a_few_suspects_are_a_clue_and_many_are_none() -> None:
+    step = tuple(range(10))
+    few, many = set(range(SUSPECTS_MAX)), set(range(SUSPECTS_MAX + 1))
+    alone_first = tuple(((place,),) for place in sorted(few))
+    assert after_failure((step,), 0, few, 1).transactions[:-1] == alone_first
+    assert after_failure((step,), 0, many, 1).transactions == ((step[:5], step[5:]),)
 
 
 @pytest.mark.parametrize("suspects", [set(), {0, 1, 2, 3}, {9}])
@@ -165,3 +185,5 @@ def test_the_likeliest_stand_out() -> None:
     assert likeliest([0, 0]) == set()
     assert likeliest([1, 1]) == set()
     assert likeliest([]) == set()
+    assert likeliest([1, 0]) == {0}
+    assert likeliest([0, -1]) == set()

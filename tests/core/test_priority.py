@@ -103,6 +103,13 @@ def test_a_standing_queue_sheds_the_critical_last():
     assert decide(old._replace(deadline_s=0.4), classes[CRITICAL]).reason is Reason.DEADLINE
 
 
+def test_what_is_reserved_is_kept_of_a_static_share_too():
+    lane = LANE._replace(policy=Policy.STATIC, pool_threshold_ratio=0.8)
+    classes = limits_by_class(lane, Shares(0.25, 1.0, 0.25))
+    found = [limits.pool_threshold_ratio for limits in classes.values()]
+    assert found == pytest.approx([0.8, 0.6, 0.6])
+
+
 @given(lanes, shares)
 def test_no_class_is_wider_than_the_one_above_and_each_can_be_served(lane, share):
     classes = limits_by_class(lane, share)
@@ -136,7 +143,9 @@ def test_a_reason_names_what_alone_refused(lane, share, now, priority, greedy):
     classes = limits_by_class(lane, share)
     own = classes[priority]
     limits = classes[BELOW[priority]] if greedy else own
-    reason = decide_in_part(now, limits, own, lane).reason
+    decision = decide_in_part(now, limits, own, lane)
+    reason = decision.reason
+    assert decision.wait_s == decide(now, limits).wait_s
     assert (reason is Reason.OK) == decide(now, limits).admitted
     if reason is Reason.UNFAIR_SHARE:
         assert greedy

@@ -78,6 +78,10 @@ def test_an_age_that_a_wrong_clock_tells_is_none(ago_s, expected_s):
     assert age_s(f"t={NOW_S - ago_s:.3f}", NOW_S) == pytest.approx(expected_s, abs=1e-3)
 
 
+def test_the_longest_age_is_still_believed():
+    assert age_s("t=1000000000", 1_000_000_000.0 + AGE_MAX_S) == AGE_MAX_S
+
+
 @given(st.text(max_size=40) | st.from_regex(r"(t=)?[0-9]{1,20}(\.[0-9]{1,9})?", fullmatch=True))
 def test_no_text_gives_an_age_out_of_range(text):
     assert 0.0 <= age_s(text, NOW_S) <= AGE_MAX_S

@@ -46,6 +46,13 @@ def test_a_queue_that_never_drains_stands():
     assert not lane.standing()
 
 
+def test_a_queue_that_is_no_queue_never_stands():
+    lane = ShadowLane()
+    for number in range(200):
+        lane.enter(1000.0 + number * 0.01, 1, 0.005, 0.05)
+        assert not lane.standing()
+
+
 def test_its_memory_is_bounded():
     lane = entered(*[0.0] * (UNFINISHED_MAX + 5), slots=1)
     assert lane.unfinished(0.0) == UNFINISHED_MAX

@@ -80,6 +80,14 @@ def test_a_lanes_own_waiters_stay_and_the_other_lane_takes_what_is_left() -> Non
     assert (writes.read_waiters, writes.write_waiters) == (6, 10)
 
 
+def test_lanes_without_room_wait_not_at_all() -> None:
+    assert room_for(2, 5) == 0
+    full = Given(threads=26, thread_reserve=2)
+    reads = derive(POSTGRES, 2, replace(full, read_waiters=50))
+    writes = derive(POSTGRES, 2, replace(full, write_waiters=50))
+    assert (reads.write_waiters, writes.read_waiters) == (0, 0)
+
+
 def test_what_was_given_is_never_changed() -> None:
     given_sizes = Given(
         workers=3, threads=10, thread_reserve=1, read_pool_size=7,
@@ -102,9 +110,22 @@ def test_pools_that_are_too_large_by_themselves_are_told() -> None:
     assert "GUARD_READ_POOL_SIZE, GUARD_WRITE_POOL_SIZE and the waiters lower" in finding.text
 
 
+def test_a_reserve_of_more_threads_than_there_are_leaves_none() -> None:
+    (finding,) = can_fire(derive(POSTGRES, 2, Given(threads=3, thread_reserve=5)))
+    assert "3 threads less 5 in reserve leave 0;" in finding.text
+
+
+def test_waiters_that_make_up_the_whole_excess_can_make_room() -> None:
+    fits = Given(threads=12, thread_reserve=4, read_waiters=3, write_waiters=4)
+    (finding,) = can_fire(derive(POSTGRES, 2, fits))
+    assert "lower by 7 together" in finding.text
+    (finding,) = can_fire(derive(POSTGRES, 2, replace(fits, threads=11)))
+    assert "and the waiters lower" in finding.text
+
+
 def test_a_small_reserve_is_a_warning() -> None:
     (finding,) = can_fire(derive(POSTGRES, 2, Given(thread_reserve=1)))
-    assert not finding.fatal
+    assert finding.fatal is False
     assert "GUARD_THREAD_RESERVE=4 and GUARD_THREADS=36" in finding.text
 
 
@@ -149,7 +170,10 @@ def test_connections_of_both_generations_must_fit() -> None:
 
 
 def test_reads_at_another_server_are_not_counted_here() -> None:
-    text = connections_problem(derive(POSTGRES, 2), ServerLimits(20, 0), with_reads=False)
+    sizing = derive(POSTGRES, 2)
+    assert connections_problem(sizing, ServerLimits(24, 0), with_reads=False) == ""
+    text = connections_problem(sizing, ServerLimits(23, 0), with_reads=False)
+    assert "= 24 connections" in text
     assert "(4 write connections + 2" in text
     assert "READ" not in text
 
