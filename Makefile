@@ -8,7 +8,7 @@ TESTERS ?= 4
 APP := service:create_app()
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres stress observe test check format docs lock clean
+.PHONY: help run run-postgres stress observe test mutation check format docs lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test: $(STAMP) ## Run every test with coverage.
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='guard/core/*' --fail-under=100
 
+mutation: $(STAMP) ## Break the core in every small way and see whether its tests notice (minutes).
+	$(BIN)/python -m stress mutation-score --run
+
 check: $(STAMP) ## Lint, types, import rules, drift of generated files.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,4 +70,4 @@ lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what was installed and made here, but no data.
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -32,6 +32,8 @@ _SCENARIOS = {
     "scrapes": "stress.scrapes",
     "page-pictures": "stress.page_pictures",
     "adaptive": "stress.adaptive",
+    "fuzz": "stress.fuzz",
+    "mutation-score": "stress.mutation_score",
 }
 _INTERRUPTED = 130
 

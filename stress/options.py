@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     _add_costs(commands)
     _add_models(commands)
     _add_operators_view(commands)
+    _add_quality(commands)
     return top
 
 
@@ -116,6 +118,16 @@ def _add_operators_view(commands: _Commands) -> None:
     pictures.add_argument(
         "--dashboards", type=Path, help="draw the dashboard's rows to this folder"
     )
+
+
+def _add_quality(commands: _Commands) -> None:
+    score = commands.add_parser("mutation-score", help="how many of the core's mutants are caught")
+    score.add_argument("--run", action="store_true", help="make and try them anew (minutes)")
+    score.add_argument("--children", type=_count, default=os.cpu_count() or 1, help="at once")
+    fuzz = commands.add_parser("fuzz", help="raw HTTP, well-formed and not, against the worker")
+    fuzz.add_argument("--seconds", type=_positive, default=60.0)
+    fuzz.add_argument("--seed", type=int, default=1)
+    _add_out((score, fuzz))
 
 
 def _add_backend(commands: Iterable[_Parser]) -> None:

@@ -27,26 +27,27 @@ class Response(NamedTuple):
         head: the status line and the fields, as they came.
         body: its body, without the framing of its chunks.
         reusable: the connection is free for another request.
+        size_bytes: how much of the data it was, with what came before its head.
     """
 
     status: int
     head: bytes
     body: bytes
     reusable: bool
+    size_bytes: int = 0
 
     def header(self, name: str) -> str:
         """Return a field's value; empty where there is none. Any case."""
         return _field_in(self.head, self.head.lower(), name.lower().encode()).decode("latin-1")
 
 
-def parse(data: bytes, *, ended: bool = False) -> Response | None:
+def parse(data: bytes, *, ended: bool = False, to_head: bool = False) -> Response | None:
     """Return the response that ``data`` begins with, or None while more must come.
-
-    A response to ``HEAD`` can't be told from the bytes and is not supported.
 
     Args:
         data: everything that has come since the request was sent.
         ended: the peer has closed, nothing more will come.
+        to_head: it answers a ``HEAD``, which can't be told from the bytes, and has no body.
 
     Raises:
         BadResponseError: it never becomes a response.
@@ -60,17 +61,19 @@ def parse(data: bytes, *, ended: bool = False) -> Response | None:
         return None
     status, body_at = _status(data), end + len(_BLANK_LINE)
     if status in _INFORMATIONAL:
-        return parse(data[body_at:], ended=ended)
+        found = parse(data[body_at:], ended=ended, to_head=to_head)
+        return None if found is None else found._replace(size_bytes=body_at + found.size_bytes)
     head = data[:end]
     fields = head.lower()
-    body, used = _body(data, body_at, fields, has_body=status not in _WITHOUT_BODY)
+    has_body = status not in _WITHOUT_BODY and not to_head
+    body, used = _body(data, body_at, fields, has_body=has_body)
     if body is None:
         if used or not ended:
             _must_go_on(ended=ended)
             return None
-        return Response(status, head, data[body_at:], reusable=False)
+        return Response(status, head, data[body_at:], reusable=False, size_bytes=len(data))
     reusable = used == len(data) and _stays_open(fields)
-    return Response(status, head, body, reusable)
+    return Response(status, head, body, reusable, used)
 
 
 def _must_go_on(*, ended: bool) -> None:

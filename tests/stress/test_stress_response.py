@@ -34,6 +34,17 @@ def test_a_response_is_whole_at_its_last_byte_and_no_earlier(data: bytes) -> Non
     assert response is not None
     assert (response.status, response.body) == _WHOLE[data]
     assert response.reusable
+    followed = parse(data + _PLAIN)
+    assert followed is not None
+    assert (followed.body, followed.size_bytes) == (response.body, len(data))
+
+
+def test_the_answer_to_head_has_a_length_and_no_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
+    response = parse(head + _PLAIN, to_head=True)
+
+    assert response is not None
+    assert (response.body, response.size_bytes) == (b"", len(head))
 
 
 def test_fields_are_found_in_any_case_and_whole() -> None:
