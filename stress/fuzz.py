@@ -47,8 +47,10 @@ QUIET_S: Final = 0.1
 """So long without a byte a spoiled conversation is taken to be over."""
 RETRIES_QUIET_S: Final = (0.5, 2.0)
 """The same, where something was wrong: on a busy machine a server may merely be slow."""
-SHRINKS_MAX: Final = 300
+SHRINKS_MAX: Final = 500
 """Conversations that are tried to make a failing one smaller."""
+SHRINK_S: Final = 60.0
+"""How long that may take."""
 
 _REFUSALS: Final = ("refused in the accept loop", "refused by the middleware")
 _PLAIN: Final = (
@@ -148,8 +150,10 @@ def servers(folder: Path) -> Iterator[Servers]:
     """
     gunicorn = ("-m", "gunicorn")
     with (
-        Server(folder / "plain.log", {}, (*gunicorn, *_PLAIN), ready_path="/") as plain,
-        Server(folder / "guarded.log", _SIZES, (*gunicorn, *_GUARDED), ready_path="/") as guarded,
+        Server(folder / "plain.log", {}, (*gunicorn, *_PLAIN), "/", watch_memory=False) as plain,
+        Server(
+            folder / "guarded.log", _SIZES, (*gunicorn, *_GUARDED), "/", watch_memory=False
+        ) as guarded,
     ):
         yield Servers(plain, guarded)
 
@@ -287,9 +291,11 @@ def _sockets(server: Server) -> int:
 
 def _smallest(two: Servers, finding: Finding) -> list[str]:
     """Return lines that tell the shortest bytes with which a finding can be seen again."""
-    in_turns = finding.said.in_turns
+    in_turns, until_s = finding.said.in_turns, monotonic() + SHRINK_S
 
     def fails(pieces: list[bytes]) -> bool:
+        if monotonic() > until_s:
+            return False
         plain, guarded = (
             say(one.target, pieces, RETRIES_QUIET_S[0], in_turns=in_turns) for one in two
         )

@@ -147,12 +147,18 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
             return _after_close(ours, place)
         if what := _unlike(one, other):
             return f"answer {place}: {what}"
-    if Ending.RESET in {plain.ending, guarded.ending}:
+    last = ours[len(theirs) :]
+    if Ending.RESET in {plain.ending, guarded.ending} or _gives_up(last):
         return ""
     if len(ours) != len(theirs):
         return f"{len(ours)} answers instead of {len(theirs)}"
     unlike = plain.ending is not guarded.ending
     return f"{guarded.ending.value}; with gthread {plain.ending.value}" if unlike else ""
+
+
+def _gives_up(more: Sequence[Response]) -> bool:
+    # gthread waits for the rest of a body; a refusal does not.
+    return len(more) == 1 and refused(more[0]) and _closes(more[0])
 
 
 def _unlike(one: Response, other: Response) -> str:

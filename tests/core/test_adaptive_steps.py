@@ -222,6 +222,12 @@ def test_a_trial_that_has_clearly_lost_is_given_up(
         assert found is state
 
 
+def test_a_trial_is_given_up_as_soon_as_the_limit_has_settled() -> None:
+    # From 0, so that the time is exact.
+    state = measuring(began_s=0.0, tried=4, rates=(SAME,))
+    assert after(state, 40, SETTLE_S).rates == ()
+
+
 def test_each_factor_is_tried_once_before_a_pause_that_doubles() -> None:
     state, pauses, tried = Adaptive(), [], []
     now_s, uses, used_s = NOW_S, 0, 0.0
