@@ -45,8 +45,10 @@ THREADS: Final = 12
 TALKERS: Final = 4
 QUIET_S: Final = 0.1
 """So long without a byte a spoiled conversation is taken to be over."""
-RETRIES_QUIET_S: Final = (0.5, 2.0)
+RETRIES_QUIET_S: Final = (0.5, 2.0, 10.0)
 """The same, where something was wrong: on a busy machine a server may merely be slow."""
+CONVERSATIONS_MIN: Final = 100
+"""However slow the machine is."""
 SHRINKS_MAX: Final = 500
 """Conversations that are tried to make a failing one smaller."""
 SHRINK_S: Final = 60.0
@@ -159,15 +161,23 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 def fuzz(two: Servers, seed: int, seconds: float) -> Found:
-    """Hold conversations, several at a time, for so many seconds; return what they gave."""
+    """Hold conversations, several at a time, for so many seconds; return what they gave.
+
+    It takes longer where there are not ``CONVERSATIONS_MIN`` by then.
+
+    Raises:
+        OSError: a server takes no connections any more.
+    """
     found, lock, numbers = Found(), Lock(), count(1)
     until_s = monotonic() + seconds
     failures: list[BaseException] = []
 
     def go_on() -> None:
         try:
-            while monotonic() < until_s and not failures:
+            while not failures:
                 number = next(numbers)
+                if monotonic() > until_s and number > CONVERSATIONS_MIN:
+                    return
                 said = talk(Random(f"{seed}:{number}"), f"t{number}")
                 heard, what = converse(two, said)
                 with lock:

@@ -8,17 +8,19 @@ becomes of the requests before it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from stress.fuzz_app import UNREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
 DEADLINE_HEADER: Final = b"X-Request-Timeout-Ms"
 ITEMS_MAX: Final = 5
 
+_END: Final = b"\r\n\r\n"
 _BODILESS: Final = (b"GET", b"GET", b"GET", b"OPTIONS")
 _METHODS: Final = (*_BODILESS, b"POST", b"PUT", b"PATCH", b"DELETE")
 _ALL_METHODS: Final = (*_METHODS, b"HEAD")
@@ -103,7 +105,8 @@ class Talk:
         if self.in_turns:
             return [item.data for item in self.items]
         data, ends = self.data, (*self.cuts, None)
-        return [data[begin:end] for begin, end in zip((0, *self.cuts), ends, strict=True)]
+        cut = [data[begin:end] for begin, end in zip((0, *self.cuts), ends, strict=True)]
+        return [piece for piece in cut if piece]
 
     @property
     def well_formed(self) -> bool:
@@ -130,9 +133,17 @@ def talk(rng: Random, name: str, spoiled_percent: int = 50) -> Talk:
     if spoils:
         at = rng.randrange(number)
         items[at] = spoiled(rng, items[at])
-    size = sum(len(item.data) for item in items)
-    cuts = sorted({rng.randrange(1, size) for _ in range(rng.choice((0, 0, 1, 2, 5)))})
-    return Talk(tuple(items), tuple(cuts), _chance(rng, 50))
+    return Talk(tuple(items), _cuts(rng, items), _chance(rng, 40))
+
+
+def _cuts(rng: Random, items: Sequence[Item]) -> tuple[int, ...]:
+    """Return places anywhere, or those at which most clients cut: after heads and after bodies."""
+    data = b"".join(item.data for item in items)
+    if _chance(rng, 60):
+        anywhere = (rng.randrange(len(data) + 1) for _ in range(rng.choice((0, 0, 1, 2, 5))))
+        return tuple(sorted(set(anywhere)))
+    heads = (at + len(_END) for at in range(len(data)) if data.startswith(_END, at))
+    return tuple(sorted({*heads, *accumulate(len(item.data) for item in items)}))
 
 
 def _item(rng: Random, name: str, method: bytes, *, closes: bool) -> Item:

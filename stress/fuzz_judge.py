@@ -88,7 +88,8 @@ def fault(talk: Talk, heard: Heard, *, guarded: bool) -> str:
     """Return what is wrong with the answers to a well-formed conversation; empty for nothing.
 
     Each request has one answer, in order. Only a refusal may close the connection early, and
-    it says so. Who asks for an answer within no time is refused.
+    it says so. Who asks for an answer within no time is refused, who asks for the connection's
+    end gets it.
 
     Args:
         talk: what was said.
@@ -112,6 +113,8 @@ def fault(talk: Talk, heard: Heard, *, guarded: bool) -> str:
 
 
 def _wrong(item: Item, response: Response, *, guarded: bool) -> str:
+    if item.closes and not _closes(response):
+        return "was to close the connection"
     if guarded and refused(response):
         return ""
     if guarded and item.too_late:
