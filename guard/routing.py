@@ -26,11 +26,19 @@ def lane_of_method(environ: Environ) -> Lane:
 
 
 class Patterns:
-    """Texts, of which those that end in ``*`` match any rest. Immutable."""
+    """Texts, of which those that end in ``*`` match any rest. Immutable.
+
+    Args:
+        patterns: as people write them; what is matched has a path as a WSGI environ has it.
+    """
 
     __slots__ = ("_prefixes", "_whole")
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
+        # An environ has a path's bytes, each as one character (PEP 3333).
+        patterns = tuple(
+            pattern.encode("utf-8", "surrogateescape").decode("latin-1") for pattern in patterns
+        )
         self._whole = frozenset(patterns)
         self._prefixes = tuple(pattern[:-1] for pattern in patterns if pattern[-1:] == "*")
 

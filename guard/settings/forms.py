@@ -23,6 +23,7 @@ _KINDS: Final = {
 }
 _UNSEEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
 _URI: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9\-._~%]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
@@ -196,8 +197,14 @@ def _peer(text: str) -> str:
         raise Unfit("each must be an address, a network such as 10.0.0.0/8, or *") from None
 
 
+def _plain(text: str) -> str:
+    if _NO_TEXT.search(text):
+        raise Unfit("must be a text in UTF-8, without control characters")
+    return text
+
+
 _FORMS: Final[Mapping[Form, Callable[[str], str]]] = {
-    "": str,
+    "": _plain,
     "database": _database,
     "redis": _redis,
     "address": _address,

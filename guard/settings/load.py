@@ -99,7 +99,14 @@ def _convert(inputs: Inputs) -> tuple[dict[str, Any], Collection[str]]:
     return values, bad
 
 
+def _text(raw: object) -> str:
+    try:
+        return str(raw)
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a {type(raw).__name__}"
+
+
 def _bad(spec: Spec, given: Given, unfit: Unfit) -> BadSetting:
-    text = shown(str(given.raw), secret=spec.secret)
+    text = shown(_text(given.raw), secret=spec.secret)
     hint = ", ".join(part for part in (unfit.hint, given.where) if part)
     return BadSetting(spec.env, text, unfit.allowed, hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from enum import StrEnum
 from functools import cache
@@ -21,6 +20,8 @@ _SWITCHES: Final = {
     "true": True, "yes": True, "on": True, "1": True,
     "false": False, "no": False, "off": False, "0": False,
 }  # fmt: skip
+_TOO_LARGE: Final = 10**15
+"""As long as the longest text; no larger number goes into a float in any case."""
 _NO_FRACTION: Final = "a Retry-After with a fraction makes urllib3's clients crash"
 
 
@@ -104,7 +105,7 @@ def _number(shape: Shape, spec: Spec, raw: object) -> float:
     text = _limits(shape, spec)
     if isinstance(raw, str):
         value = _read(shape, raw, text)
-    elif isinstance(raw, (int, float)) and not isinstance(raw, bool) and math.isfinite(raw):
+    elif isinstance(raw, (int, float)) and not isinstance(raw, bool) and abs(raw) < _TOO_LARGE:
         value = raw
     else:
         raise Unfit(text)
