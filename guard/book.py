@@ -153,10 +153,13 @@ class _Page:
 
     def turn(self, passed: range, decided: Decided, bound_per_s: float) -> tuple[float, float]:
         """Take in the seconds that have passed; return this worker's promises due and kept."""
-        arrived, served, crowded_out = (
+        told = [
             (now - before) / len(passed) for now, before in zip(decided, self._decided, strict=True)
-        )
+        ]
         self._decided = decided
+        if not all(0.0 <= rate < appointments.RATE_MAX_PER_S for rate in told):
+            return 0.0, 0.0  # somebody else has written into the board; it says nothing now
+        arrived, served, crowded_out = told
         # While the database is away there are no slots to tell of.
         self._bound_per_s = bound_per_s or self._bound_per_s
         due = kept = 0.0

@@ -8,7 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from guard.board.breakers import BreakerRegion
-from guard.board.layout import BoardHead, Layout, RowMemory
+from guard.board.layout import TURNS, BoardHead, Layout, RowMemory
 from guard.board.notes import Notes
 from guard.board.refusals import Rings
 from guard.board.row import WorkerRow
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from guard.metrics import Metric, Sample
 
 _TRIES: Final = 200
+_COUNT_MAX: Final = 2.0**53
+"""A float counts no further."""
 _PAUSE_S: Final = 0.001
 T = TypeVar("T")
 
@@ -165,7 +167,7 @@ class Board:
         memory.heartbeat_s = self._clock.now_s()
         row.set(WORKERS, (), 1.0)
         # Last: from here on readers look at the row.
-        memory.generation += 1
+        memory.turn()
         return row
 
     def retire(self, index: int) -> None:
@@ -181,11 +183,12 @@ class Board:
         memory = self._rows[index]
         if not memory.owned:
             return
-        self._head.sequence += 1
+        # Odd, whatever somebody else may have written there.
+        self._head.sequence = self._head.sequence % TURNS | 1
         try:
             self._fold(memory)
             memory.count = 0
-            memory.generation += 1
+            memory.turn()
             self._retired.cells[self._retired_table.place(WORKER_RECYCLES, ())] += 1.0
         finally:
             self._head.sequence += 1
@@ -199,7 +202,8 @@ class Board:
                 value = cells[entry.offset + step]
                 # Moved, not copied: were this cut short, a second call would not count twice.
                 cells[entry.offset + step] = 0.0
-                if target != NOWHERE:
+                # Nobody has counted more or less: foreign bytes would stay for ever.
+                if target != NOWHERE and 0.0 <= value < _COUNT_MAX:
                     kept[target + step] += value
 
     def free_index(self) -> int | None:

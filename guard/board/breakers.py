@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from guard import metrics
-from guard.breaker.memory import BreakerMemory, size_bytes
+from guard.breaker.memory import BreakerMemory, Overwritten, size_bytes
 from guard.breaker.store import LOCKS, BreakerStore
 from guard.core.breaker import shown_phase
 from guard.core.breaker_types import BreakerRules
@@ -73,7 +73,10 @@ class BreakerRegion:
             mode = memory.mode
             if mode is None:
                 continue
-            _, state = memory.read()
+            try:
+                _, state = memory.read()
+            except Overwritten:
+                continue  # the next worker that looks mends it
             shown = shown_phase(state, BreakerRules(mode=mode))
             for phase in BreakerPhase:
                 yield metrics.BREAKER_STATE, (lane.value, phase.value), float(phase is shown)

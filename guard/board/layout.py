@@ -42,6 +42,10 @@ first use: cells (which are 0), entry, then the number of entries. The checksum 
 whole or absent to a reader in another process, in whatever order a processor shows it the
 writer's stores, and wherever the writer was killed.
 
+Foreign bytes, of code that writes where it should not, stop nobody: readers take what is whole,
+a row's next owner writes it anew, and a breaker goes on with the state that the first worker to
+look at it saw last. What they have done to the retired row's counts stays until the restart.
+
 Each region is of its own: ``Layout`` adds them up in order, and nothing but ``Layout`` knows where
 one begins. The memory has no name, and neither has the file that carries the locks: no other
 user's process can open either.
@@ -70,6 +74,8 @@ ROUTE: Final = "route"
 WORD_BYTES: Final = 8
 HEAD_BYTES: Final = 64
 LABEL_BYTES_MAX: Final = 180
+TURNS: Final = 1 << 62
+"""More claims and retirements than there ever are; foreign bytes may say otherwise."""
 
 _CHECKSUM: Final = struct.Struct("<I")
 _REST: Final = struct.Struct("<HHI")
@@ -247,6 +253,10 @@ class RowMemory:
     @generation.setter
     def generation(self, value: int) -> None:
         self._words[0] = value
+
+    def turn(self) -> None:
+        """Begin the next generation."""
+        self.generation = (self.generation + 1) % TURNS
 
     @property
     def owned(self) -> bool:

@@ -31,6 +31,8 @@ _NUMBERS: Final = struct.Struct("<IdBB?x6I4d")
 _LANES: Final = tuple(Lane)
 _REASONS: Final = tuple(Reason)
 _COUNT_MAX: Final = 2**32 - 1
+_WRITTEN_MAX: Final = SLOTS << 56
+"""A multiple of ``SLOTS`` that a word holds, and that nobody reaches."""
 
 
 class Refusal(NamedTuple):
@@ -93,7 +95,7 @@ class Ring:
         end = at + _CHECKSUM.size + len(packed)
         self._memory[at + _CHECKSUM.size : end] = packed
         _CHECKSUM.pack_into(self._memory, at, crc32(packed))
-        self._words[0] = count + 1
+        self._words[0] = (count + 1) % _WRITTEN_MAX
 
 
 class Rings:

@@ -6,7 +6,7 @@ from operator import add
 from typing import TYPE_CHECKING, Final
 
 from guard.board.layout import STATIC, WORD_BYTES
-from guard.core.appointments import CROWDING
+from guard.core.appointments import CROWDING, RATE_MAX_PER_S
 from guard.core.promise_ring import PromiseRing, words_for
 from guard.core.vocabulary import Lane
 from guard.events import Decided
@@ -94,8 +94,13 @@ class Shared:
         return self._rings[lane]
 
     def best_per_s(self, lane: Lane) -> float:
-        """Return the best rate that any worker, living or dead, has told; 0 where none has."""
-        return max(self._best[lane].tolist())
+        """Return the best rate that any worker, living or dead, has told; 0 where none has.
+
+        What no host can do was told by nobody.
+        """
+        return max(
+            (rate for rate in self._best[lane].tolist() if 0 < rate < RATE_MAX_PER_S), default=0.0
+        )
 
     def tell_best(self, lane: Lane, best_per_s: float) -> None:
         """Tell the best rate that this worker knows of."""

@@ -70,7 +70,9 @@ class Directory:
     def extended(self, memory: RowMemory) -> Directory:
         """Return this directory with the entries that the row has got since."""
         found = []
-        for index in range(len(STATIC) + len(self.appended), memory.count):
+        # No more than there can be, whatever has been written over the count.
+        count = min(memory.count, memory.shape.entries)
+        for index in range(len(STATIC) + len(self.appended), count):
             entry = memory.read_entry(index)
             if entry is None:
                 break  # the writer's stores are not all visible here yet

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from guard.board.layout import (
     STATIC,
     STATIC_CELLS,
+    WORD_BYTES,
     Entry,
     encode_labels,
     is_dynamic,
@@ -45,6 +46,7 @@ class Table:
         self._used = STATIC_CELLS
         self._count = len(STATIC)
         memory.count = 0
+        self._wipe(0, STATIC_CELLS)
         for index, entry in enumerate(STATIC):
             # The known labels are short: a test looks at each.
             memory.write_entry(index, entry, encode_labels(entry.labels) or b"")
@@ -81,6 +83,7 @@ class Table:
         cells_left = shape.cells - self._used - (0 if spare else _SPARE_CELLS)
         if encoded is None or entries_left < 1 or cells_left < entry.width:
             return NOWHERE
+        self._wipe(entry.offset, entry.width)
         self._memory.write_entry(self._count, entry, encoded)
         self._count += 1
         self._used += entry.width
@@ -88,3 +91,7 @@ class Table:
         self._memory.count = self._count
         self.offsets[metric.kind][metric, labels] = entry.offset
         return entry.offset
+
+    def _wipe(self, at: int, width: int) -> None:
+        # They are 0, unless somebody else has written there.
+        self._memory.cells[at : at + width] = memoryview(bytes(WORD_BYTES * width)).cast("d")

@@ -77,7 +77,7 @@ class LaneBreaker:
         self._store.memory.mode = rules.mode
         # The view looks at the state while it is made, and another worker may change it then.
         self._teller = Teller(lane.value, self._tell)
-        self._seen, self._shown = self._store.memory.read()
+        self._seen, self._shown = self._store.read()
         self._settle(self._shown)
         self._prober = Prober(self, rules, clock, draw, recorder, self._store)
         self.view = View(self, lane.value, rules.open_s, listeners)
@@ -262,7 +262,7 @@ class LaneBreaker:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            self._take(*self._store.memory.read())
+            self._take(*self._store.read())
         finally:
             self._lock.release()
 

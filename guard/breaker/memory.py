@@ -73,6 +73,12 @@ _ROW_BYTES: Final = BUCKETS * BUCKET.size
 _PHASES: Final = tuple(BreakerPhase)
 _PHASE_NUMBERS: Final = {phase: number for number, phase in enumerate(_PHASES)}
 _TRIES: Final = 1000
+_COMMITS: Final = 1 << 62
+"""More changes than there ever are."""
+
+
+class Overwritten(RuntimeError):  # noqa: N818 - says what happened
+    """Somebody else wrote into the breaker's memory: no record is whole."""
 
 
 def size_bytes(rows: int) -> int:
@@ -99,16 +105,20 @@ class BreakerMemory:
 
     @property
     def mode(self) -> BreakerMode | None:
-        """The mode in which the breaker was last used; None before."""
+        """The mode in which the breaker was last used; None before, and where none is there."""
         number = self.commits[1]
-        return MODES[number - 1] if number else None
+        return MODES[number - 1] if 0 < number <= len(MODES) else None
 
     @mode.setter
     def mode(self, mode: BreakerMode) -> None:
         self.commits[1] = 1 + MODES.index(mode)
 
     def read(self) -> tuple[int, BreakerState]:
-        """Return the number of the last change and the state that it left."""
+        """Return the number of the last change and the state that it left.
+
+        Raises:
+            Overwritten: there is none to be found.
+        """
         for _ in range(_TRIES):
             commit = self.commits[0]
             if commit == 0:
@@ -118,7 +128,12 @@ class BreakerMemory:
             number, *values = _RECORD.unpack_from(raw)
             if number == commit and _sound(raw):
                 return commit, _state(values)
-        raise RuntimeError("the breaker's memory was overwritten")
+        raise Overwritten("the breaker's memory was overwritten")
+
+    def mend(self, state: BreakerState) -> int:
+        """Put a state in force, whatever is there; as ``write``. Return the change's number."""
+        self.commits[0] %= _COMMITS
+        return self.write(state, state)
 
     def write(self, before: BreakerState, after: BreakerState) -> int:
         """Put a state in force; only under the breaker's lock. Return the change's number."""

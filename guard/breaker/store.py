@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from guard.breaker.locks import Locks
-from guard.breaker.memory import BreakerMemory, size_bytes
+from guard.breaker.memory import BreakerMemory, Overwritten, size_bytes
 from guard.breaker.window import Window
+from guard.core.breaker_types import BreakerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from guard.core.breaker_types import BreakerState
     from guard.core.vocabulary import BreakerPhase
+
+log = logging.getLogger("guard.breaker")
 
 LOCKS: Final = 64
 """Numbers of locks that a breaker takes: one for changes, the rest are leases."""
@@ -40,12 +43,38 @@ class BreakerStore:
         self.window = Window(memory, index)
         self._locks = locks
         self._change = first_lock
+        # What is put in force again where somebody else has written into the memory.
+        self._last = BreakerState()
 
     @classmethod
     def local(cls) -> BreakerStore:
         """Return a store for this process alone."""
         memory = BreakerMemory(memoryview(bytearray(size_bytes(1))), 1)
         return cls(memory, Locks(), 0, 0)
+
+    def read(self) -> tuple[int, BreakerState]:
+        """Return the number of the last change and the state in force.
+
+        Where the memory was overwritten, the state that this worker saw last is put in force.
+        """
+        try:
+            commit, self._last = self.memory.read()
+        except Overwritten:
+            if not self._locks.take(self._change, 0.0):
+                return self.memory.commits[0], self._last  # another one is at it
+            try:
+                return self._mended()
+            finally:
+                self._locks.free(self._change)
+        return commit, self._last
+
+    def _mended(self) -> tuple[int, BreakerState]:
+        # With the lock held nobody writes, so a record that is not whole stays so.
+        try:
+            return self.memory.read()
+        except Overwritten:
+            log.exception("a breaker's memory was overwritten; its last state goes on")
+            return self.memory.mend(self._last), self._last
 
     def update(
         self, change: Callable[[BreakerState], BreakerState], wait_s: float
@@ -58,8 +87,8 @@ class BreakerStore:
         if not self._locks.take(self._change, wait_s):
             return None
         try:
-            commit, before = self.memory.read()
-            after = change(before)
+            commit, before = self._mended()
+            after = self._last = change(before)
             if after is not before:
                 commit = self.memory.write(before, after)
         finally:

@@ -79,6 +79,9 @@ CROWDED_SERVED_RATIO = 0.75
 """Part of the best figure that a second must serve to count in that: one that an outage cuts short
 serves less, and refuses since there are no connections."""
 
+RATE_MAX_PER_S = 1e6
+"""More requests per second than any host serves: a larger figure is none."""
+
 CROWDING = frozenset(
     {
         Reason.POOL_SATURATED,
