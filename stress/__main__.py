@@ -32,6 +32,7 @@ _SCENARIOS = {
     "scrapes": "stress.scrapes",
     "page-pictures": "stress.page_pictures",
     "adaptive": "stress.adaptive",
+    "simulate": "stress.simulation.command",
 }
 _INTERRUPTED = 130
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from guard.core.vocabulary import Priority
-from stress.simulation.timeline import Timeline
+from stress.simulation.timeline import ALWAYS, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ GIVE_UP_S: Final = 1.0
 
 
 class Kind(NamedTuple):
-    """A kind of clients, each with requests of his own: whatever became of the last, the next comes.
+    """A kind of clients, whose requests come whatever became of the last one.
 
     Attributes:
         name: for tables.
@@ -71,7 +71,7 @@ class Arrivals(NamedTuple):
 
     rate_per_s: float
     length_s: float
-    stages: Timeline = Timeline()
+    stages: Timeline = ALWAYS
     burst: int = 1
 
     def dues_s(self, draw: Random) -> Iterator[float]:
@@ -98,7 +98,7 @@ class Try:
         sent_s: when it was sent.
         heard: whether the client still waits for the answer.
         ends_s: when its use of the database ends; ``inf`` before it begins.
-        token: what the policy knows it by.
+        token: what the policy that admitted it keeps with it.
         in_pool: whether it waits for a connection.
     """
 
@@ -111,5 +111,5 @@ class Try:
         self.sent_s = sent_s
         self.heard = True
         self.ends_s = float("inf")
-        self.token: object = None
+        self.token: Any = None
         self.in_pool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.core.vocabulary import Outcome
-from stress.simulation.timeline import AWAY, FROZEN, Timeline
+from stress.simulation.timeline import ALWAYS, AWAY, FROZEN, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,7 +65,7 @@ class Service(NamedTuple):
 
     mean_s: Callable[[int, float], float]
     spread: str = "fixed"
-    stages: Timeline = Timeline()
+    stages: Timeline = ALWAYS
 
     def capacity_per_s(self, connections: int) -> float:
         """Return the best throughput with up to so many connections, at speed 1."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from stress.simulation.clients import OBEDIENT, ONCE, STUBBORN, Kind
 from stress.simulation.database import Service, slowing, steady
-from stress.simulation.timeline import AWAY, FROZEN, Stage, Timeline
+from stress.simulation.timeline import ALWAYS, AWAY, FROZEN, Stage, Timeline
 
 HOLD_S: Final = 0.02
 POOL: Final = 8
@@ -40,8 +40,8 @@ class Situation:
     name: str
     service: Service
     load: float
-    length_s: float = 60.0
-    surges: Timeline = Timeline()
+    length_s: float = 40.0
+    surges: Timeline = ALWAYS
     burst: int = 1
     kinds: tuple[Kind, ...] = (ONCE,)
     hosts: int = 1
@@ -74,13 +74,14 @@ SITUATIONS: Final = (
     Situation(name="5x", service=_STEADY, load=5.0),
     Situation(name="bimodal, 2x", service=_STEADY._replace(spread="bimodal"), load=2.0),
     Situation(
-        name="five times slower from 20 s to 40 s, 2x",
-        service=_STEADY._replace(stages=Timeline([Stage(20.0, 0.2), Stage(40.0, 1.0)])),
+        name="five times slower from 10 s to 30 s, 2x",
+        service=_STEADY._replace(stages=Timeline([Stage(10.0, 0.2), Stage(30.0, 1.0)])),
         load=2.0,
     ),
     Situation(
         name="slows with concurrency, 2x",
-        service=Service(slowing(4, 0.25, 0.01), "gamma"), load=2.0, pool=16, waiters=32,
+        service=Service(slowing(4, 0.25, 0.01), "gamma"),
+        load=2.0, length_s=60.0, pool=16, waiters=32,
     ),
     Situation(name="bursts of 40, 0.8x", service=_STEADY, load=0.8, burst=40),
     Situation(name="2x, all retry", service=_STEADY, load=2.0, kinds=_RETRYING),

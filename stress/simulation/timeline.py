@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -45,33 +46,36 @@ class Timeline:
     Args:
         stages: in their order.
 
+    Attributes:
+        edges_s: when its stages begin.
+
     Raises:
         ValueError: the stages are not in their order.
     """
 
-    __slots__ = ("_froms_s", "_speeds")
+    __slots__ = ("_speeds", "edges_s")
 
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
-        self._froms_s = [stage.from_s for stage in stages]
-        if self._froms_s != sorted(self._froms_s):
+        self.edges_s = [stage.from_s for stage in stages]
+        if self.edges_s != sorted(self.edges_s):
             raise ValueError("a timeline's stages are given in their order")
         self._speeds = [1.0, *(stage.speed for stage in stages)]
 
     def speed(self, at_s: float) -> float:
         """Return the speed at a time."""
-        return self._speeds[bisect_right(self._froms_s, at_s)] if self._froms_s else 1.0
+        return self._speeds[bisect_right(self.edges_s, at_s)] if self.edges_s else 1.0
 
     def end(self, begin_s: float, work_s: float) -> End:
         """Return when what takes ``work_s`` seconds at speed 1 and begins at ``begin_s`` ends."""
-        froms_s, speeds = self._froms_s, self._speeds
-        if not froms_s:
+        edges_s, speeds = self.edges_s, self._speeds
+        if not edges_s:
             return End(begin_s + work_s, ok=True)
         at_s = begin_s
-        for number in range(bisect_right(froms_s, begin_s), len(speeds)):
+        for number in range(bisect_right(edges_s, begin_s), len(speeds)):
             speed = speeds[number]
             if speed < 0:
                 return End(at_s, ok=False)
-            until_s = froms_s[number] if number < len(froms_s) else inf
+            until_s = edges_s[number] if number < len(edges_s) else inf
             if speed and at_s + work_s / speed <= until_s:
                 return End(at_s + work_s / speed, ok=True)
             work_s -= (until_s - at_s) * speed if speed else 0.0
@@ -80,8 +84,12 @@ class Timeline:
 
     def work_s(self, begin_s: float, end_s: float) -> float:
         """Return how much gets done between two times, in seconds at speed 1."""
-        edges_s = [begin_s, *(at_s for at_s in self._froms_s if begin_s < at_s < end_s), end_s]
+        inner_s = [at_s for at_s in self.edges_s if begin_s < at_s < end_s]
+        edges_s = [begin_s, *inner_s, end_s]
         return sum(
-            max(0.0, self.speed(from_s)) * (to_s - from_s)
-            for from_s, to_s in zip(edges_s, edges_s[1:], strict=False)
+            max(0.0, self.speed(from_s)) * (to_s - from_s) for from_s, to_s in pairwise(edges_s)
         )
+
+
+ALWAYS: Final = Timeline()
+"""Speed 1 at all times."""

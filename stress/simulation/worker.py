@@ -50,14 +50,15 @@ class Worker:
         inside: tries that hold a thread.
         used: connections in use.
         arrived: tries so far.
+        refused: of these, those that were refused.
     """
 
     __slots__ = (
         "_audience", "_backlog", "_database", "_engine", "_pool", "_slowness", "_threads",
-        "arrived", "inside", "policy", "used",
+        "arrived", "inside", "policy", "refused", "used",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913, PLR0917 - its parts, and two numbers
+    def __init__(
         self,
         engine: Engine,
         database: Database,
@@ -74,7 +75,7 @@ class Worker:
         self._slowness = slowness
         self._backlog: deque[Try] = deque()
         self._pool: deque[tuple[Try, float]] = deque()
-        self.arrived = self.inside = self.used = 0
+        self.arrived = self.refused = self.inside = self.used = 0
 
     def held(self) -> list[Try]:
         """Return the tries that wait here, for a thread or for a connection."""
@@ -95,11 +96,9 @@ class Worker:
 
     def _begin(self, one: Try) -> None:
         policy, now_s = self.policy, self._engine.now
-        token = policy.enter(one, now_s)
-        if token is None:
-            self._audience.refuse(one, policy.retry_after_s())
+        if not policy.enter(one, now_s):
+            self._refuse(one)
             return
-        one.token = token
         self.inside += 1
         if self.used < policy.slots():
             self._use(one, now_s)
@@ -122,7 +121,7 @@ class Worker:
         self.inside -= 1
         self._database.end()
         now_s = self._engine.now
-        self.policy.leave(one.token, now_s, now_s - begun_s, outcome)
+        self.policy.leave(one, now_s, now_s - begun_s, outcome)
         if outcome is Outcome.OK:
             self._audience.answer(one)
         else:
@@ -136,9 +135,13 @@ class Worker:
         one.in_pool = False
         self.inside -= 1
         self.policy.waited(self.policy.wait_bound_s)
-        self.policy.leave(one.token, self._engine.now, None, Outcome.NEUTRAL)
-        self._audience.refuse(one, self.policy.retry_after_s())
+        self.policy.leave(one, self._engine.now, None, Outcome.NEUTRAL)
+        self._refuse(one)
         self.serve()
+
+    def _refuse(self, one: Try) -> None:
+        self.refused += 1
+        self._audience.refuse(one, self.policy.retry_after_s())
 
     def serve(self) -> None:
         """Give free connections and threads to those that wait; also where some became free."""
@@ -150,7 +153,7 @@ class Worker:
             one.in_pool = False
             if policy.hears and not one.heard:
                 self.inside -= 1
-                policy.leave(one.token, self._engine.now, None, Outcome.NEUTRAL)
+                policy.leave(one, self._engine.now, None, Outcome.NEUTRAL)
                 continue
             self._use(one, asked_s)
         while backlog and self.inside < self._threads:

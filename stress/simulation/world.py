@@ -60,8 +60,9 @@ class World:
         arrivals = Arrivals(rate, situation.length_s, situation.surges, situation.burst)
         self._dues_s = dues_s or arrivals.dues_s(Random(f"{seed}/arrivals"))
         self._random = Random(f"{seed}/clients")
-        self._choose = BALANCERS[situation.balancer](self.workers, situation.workers, self._random)
-        self._kinds = _Kinds(situation.kinds)
+        balancer, draw = BALANCERS[situation.balancer], Random(f"{seed}/balancer")
+        self._choose = balancer(self.workers, situation.workers, draw)
+        self._kinds = _Kinds(situation.kinds, Random(f"{seed}/kinds"))
         self._arriving = True
         self._open = 0
 
@@ -69,9 +70,7 @@ class World:
         it, found = self.situation, []
         for host in range(it.hosts):
             draw = Random(f"{seed}/host {host}")
-            site = Site(
-                self.engine, draw, it.workers, it.pool, it.waiters, it.budget_s, self._away
-            )
+            site = Site(self.engine, draw, it.workers, it.pool, it.waiters, it.budget_s, self._away)
             slowness = it.slowness if host < it.slow_hosts else 1.0
             found += [
                 Worker(self.engine, self.database, policy, self, it.threads, slowness)
@@ -107,7 +106,7 @@ class World:
         self.fresh += 1
         self._open += 1
         now_s = self.engine.now
-        self._send(Try(self._kinds.draw(self._random), now_s, 1, now_s))
+        self._send(Try(self._kinds.draw(), now_s, 1, now_s))
         self._plan_arrival()
 
     def _send(self, one: Try) -> None:
@@ -159,11 +158,12 @@ class World:
 class _Kinds:
     """Draws a kind by its share."""
 
-    def __init__(self, kinds: tuple[Kind, ...]) -> None:
+    def __init__(self, kinds: tuple[Kind, ...], draw: Random) -> None:
         self._kinds = kinds
+        self._random = draw
         self._shares = [kind.share for kind in kinds]
 
-    def draw(self, source: Random) -> Kind:
+    def draw(self) -> Kind:
         if len(self._kinds) == 1:
             return self._kinds[0]
-        return source.choices(self._kinds, self._shares)[0]
+        return self._random.choices(self._kinds, self._shares)[0]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Maker = Callable[[Site], Sequence[Policy]]
 
 GUARD: Final = "guard"
+ADAPTIVE: Final = "guard, adaptive"
 FITTED_TIMEOUT_S: Final = 0.1
 """AIMD's time-out where somebody has fitted it to a service of 20 ms."""
 
@@ -26,7 +27,7 @@ def each(make: Callable[[Site], Policy]) -> Maker:
     return lambda site: [make(site) for _ in range(site.workers)]
 
 
-def guarded(setup: Setup = Setup()) -> Maker:
+def guarded(setup: Setup) -> Maker:
     """Return what sets the guard up."""
     return lambda site: Host(site, setup).policies
 
@@ -35,11 +36,13 @@ POLICIES: Final[Mapping[str, Maker]] = {
     "none": each(unlimited),
     "static": each(static),
     "gradient2": each(Gradient2),
-    "gradient2, fitted": each(partial(Gradient2, least=1)),
+    "gradient2, per answer": each(partial(Gradient2, least=1, window_s=0.0)),
     "vegas": each(Vegas),
     "aimd": each(Aimd),
     "aimd, fitted": each(partial(Aimd, least=1, timeout_s=FITTED_TIMEOUT_S)),
-    GUARD: guarded(),
+    GUARD: guarded(Setup()),
+    ADAPTIVE: guarded(Setup(adaptive=True)),
 }
-"""By name, in the tables' order. The fitted ones have a smallest limit of 1 instead of 20 (more
-than two pools of 8), and AIMD a time-out of 0.1 s instead of 5."""
+"""By name, in the tables' order. Gradient2 judges a second's answers together, as its documentation
+shows it; "per answer" judges each by itself, with a smallest limit of 1 instead of 20. The fitted
+AIMD has that too, and a time-out of 0.1 s instead of 5."""

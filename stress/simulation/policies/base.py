@@ -28,8 +28,8 @@ class Policy(Protocol):
     hears: bool
     """Whether tries whose clients have gone are dropped when their turn comes."""
 
-    def enter(self, one: Try, now_s: float) -> object | None:
-        """Return what the try is known by from now on; None where it is refused."""
+    def enter(self, one: Try, now_s: float) -> bool:
+        """Return whether the try is admitted; ``one.token`` is the policy's to use."""
         ...
 
     def slots(self) -> int:
@@ -40,11 +40,11 @@ class Policy(Protocol):
         """Hear of a wait for a connection that has ended."""
         ...
 
-    def leave(self, token: object, now_s: float, held_s: float | None, outcome: Outcome) -> None:
+    def leave(self, one: Try, now_s: float, held_s: float | None, outcome: Outcome) -> None:
         """Hear that a try has left.
 
         Args:
-            token: what ``enter`` gave.
+            one: which was admitted.
             now_s: the time.
             held_s: how long it had a connection; None where it had none.
             outcome: how its use of the database ended.
@@ -107,12 +107,13 @@ class Limiter:
         self._pool = site.pool
         self._under_way = 0
 
-    def enter(self, _one: Try, now_s: float) -> tuple[float, int] | None:
-        """Return the time and how many are under way; None at the limit."""
+    def enter(self, one: Try, now_s: float) -> bool:
+        """Return whether fewer than the limit are under way."""
         if self._under_way >= int(self.limit):
-            return None
+            return False
         self._under_way += 1
-        return now_s, self._under_way
+        one.token = now_s, self._under_way
+        return True
 
     def slots(self) -> int:
         """Return the pool's size: what fails is not kept from the database."""
@@ -121,9 +122,9 @@ class Limiter:
     def waited(self, wait_s: float) -> None:
         """Learn nothing from it."""
 
-    def leave(self, token: object, now_s: float, _held_s: float | None, outcome: Outcome) -> None:
+    def leave(self, one: Try, now_s: float, _held_s: float | None, outcome: Outcome) -> None:
         """Count it, and learn from the time it took."""
-        begun_s, under_way = token  # type: ignore[misc] - what enter gave
+        begun_s, under_way = one.token
         self._under_way -= 1
         self.sample(now_s - begun_s, under_way, now_s, dropped=outcome is not Outcome.OK)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from guard.board import WorkerRow
     from guard.controller import Book
     from guard.core.priority import Shares
-    from guard.permit import Permit
     from stress.simulation.clients import Try
     from stress.simulation.policies.base import Site
 
@@ -127,8 +126,8 @@ class Guarded:
             reason: row.bind([_decision("shed", reason)], []) for reason in _REFUSING
         }
 
-    def enter(self, one: Try, now_s: float) -> tuple[Permit, int] | None:
-        """Return the permit and the breaker's generation; None where the try is shed."""
+    def enter(self, one: Try, now_s: float) -> bool:
+        """Return whether the controller admits the try."""
         scope = RequestScope(_LANE, one.sent_s, one.sent_s + self._deadline_s)
         scope.priority, scope.client = one.kind.priority, one.kind.client
         if self._saw_queue or now_s > one.sent_s:
@@ -137,10 +136,11 @@ class Guarded:
         decision, permit = self.controller.admit(scope, _LANE, now_s)
         if permit is None:
             self._shed(decision.reason)
-            return None
+            return False
         if self._shadow and decision.reason is not Reason.OK:
             self.would_shed += 1
-        return permit, self.breaker.generation
+        one.token = permit, self.breaker.generation
+        return True
 
     def _shed(self, reason: Reason) -> None:
         self._reason = reason
@@ -154,9 +154,9 @@ class Guarded:
         """Tell the controller."""
         self.controller.waited(_LANE, wait_s)
 
-    def leave(self, token: object, _now_s: float, held_s: float | None, outcome: Outcome) -> None:
+    def leave(self, one: Try, _now_s: float, held_s: float | None, outcome: Outcome) -> None:
         """Tell controller, breaker and board; without a connection it was shed after all."""
-        permit, generation = token  # type: ignore[misc] - what enter gave
+        permit, generation = one.token
         permit.release(held_s)
         self.breaker.record(outcome, generation)
         if held_s is None:

@@ -114,10 +114,10 @@ class Gradient2(Limiter):
     Args:
         site: where it works.
         least: the smallest limit.
+        window_s: 0 judges each answer by itself.
     """
 
     most = 200
-    window_s = 1.0
     samples_least = 10
     long_windows = 600
     warm_up = 10
@@ -125,9 +125,11 @@ class Gradient2(Limiter):
     smoothing = 0.2
     queue = 4
 
-    def __init__(self, site: Site, least: int = 20) -> None:
+    def __init__(self, site: Site, least: int = 20, window_s: float = 1.0) -> None:
         super().__init__(site, INITIAL)
         self._least = least
+        self._window_s = window_s
+        self._samples_least = self.samples_least if window_s else 1
         self._ends_s = 0.0
         self._sum_s, self._count, self._most_under_way = 0.0, 0, 0
         self._long_s, self._windows = 0.0, 0
@@ -137,10 +139,10 @@ class Gradient2(Limiter):
         self._sum_s += took_s
         self._count += 1
         self._most_under_way = max(self._most_under_way, under_way)
-        if now_s <= self._ends_s:
+        if now_s < self._ends_s:
             return
-        self._ends_s = now_s + self.window_s
-        if self._count >= self.samples_least:
+        self._ends_s = now_s + self._window_s
+        if self._count >= self._samples_least:
             self._adjust(self._sum_s / self._count, self._most_under_way)
         self._sum_s, self._count, self._most_under_way = 0.0, 0, 0
 
