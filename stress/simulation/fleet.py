@@ -28,7 +28,7 @@ CUTS: Final = (1, 2, 5, 10)
 """Workers between whom a host's connections are divided."""
 SLOWNESS: Final = 5.0
 AWAY_S: Final = Stage(10.0, AWAY), Stage(25.0, 1.0)
-AWAY_HOLD_S: Final = 0.2
+AWAY_HOLD_S: Final = 0.4
 AWAY_LENGTH_S: Final = 75.0
 
 GOOD_LEAST: Final = 0.97

@@ -30,7 +30,7 @@ def add(commands: _Commands, positive: Callable[[str], float], count: Callable[[
     policies.add_argument("--policies", nargs="*", default=[], help="their names")
     fleet = what.add_parser("fleet", help="many hosts, one load")
     fleet.add_argument("--hosts", type=count, default=100)
-    fleet.add_argument("--seconds", type=positive, default=5.0, help="length of each run")
+    fleet.add_argument("--seconds", type=positive, default=2.0, help="length of each run")
     worst = what.add_parser("worst", help="search for the situation that goes worst")
     worst.add_argument("--cases", type=count, default=100, help="tried, from --seed on")
     worst.add_argument("--score", choices=SCORES, default=SCORES[0])

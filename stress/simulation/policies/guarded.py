@@ -159,10 +159,10 @@ class Guarded:
         permit, generation = one.token
         permit.release(held_s)
         self.breaker.record(outcome, generation)
-        if held_s is None:
-            self._shed(Reason.POOL_SATURATED)
-        else:
+        if held_s is not None:
             self._count_admitted(0.0)
+        elif one.heard:
+            self._shed(Reason.POOL_SATURATED)
 
     def retry_after_s(self) -> float:
         """Return the book's answer for the last one that was shed."""
