@@ -93,6 +93,7 @@ class Try:
 
     Attributes:
         kind: whose it is.
+        request: the number of the request, from 0.
         first_s: when the request's first try was sent.
         number: of this try, from 1.
         sent_s: when it was sent.
@@ -102,10 +103,15 @@ class Try:
         in_pool: whether it waits for a connection.
     """
 
-    __slots__ = ("ends_s", "first_s", "heard", "in_pool", "kind", "number", "sent_s", "token")
+    __slots__ = (
+        "ends_s", "first_s", "heard", "in_pool", "kind", "number", "request", "sent_s", "token",
+    )  # fmt: skip
 
-    def __init__(self, kind: Kind, first_s: float, number: int, sent_s: float) -> None:
+    def __init__(
+        self, kind: Kind, request: int, first_s: float, number: int, sent_s: float
+    ) -> None:
         self.kind = kind
+        self.request = request
         self.first_s = first_s
         self.number = number
         self.sent_s = sent_s

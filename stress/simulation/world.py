@@ -103,10 +103,11 @@ class World:
             self.engine.at(due_s, self._arrive)
 
     def _arrive(self) -> None:
+        now_s = self.engine.now
+        one = Try(self._kinds.draw(), self.fresh, now_s, 1, now_s)
         self.fresh += 1
         self._open += 1
-        now_s = self.engine.now
-        self._send(Try(self._kinds.draw(), now_s, 1, now_s))
+        self._send(one)
         self._plan_arrival()
 
     def _send(self, one: Try) -> None:
@@ -120,33 +121,41 @@ class World:
         if one.heard:
             one.heard = False
             self.tally.answer(one, self.engine.now)
-            self._close()
+            self.close()
 
     def refuse(self, one: Try, told_s: float) -> None:
         """Hear that a try was refused."""
         if one.heard:
             one.heard = False
             self.tally.refuse(one, self.engine.now)
-            self._try_again(one, told_s)
+            self.try_again(one, told_s)
 
     def fail(self, one: Try) -> None:
         """Hear that a try ended in an error."""
         if one.heard:
             one.heard = False
             self.tally.fail(one, self.engine.now)
-            self._try_again(one, 0.0)
+            self.try_again(one, 0.0)
 
     def _time_out(self, one: Try) -> None:
         self.fail(one)
 
-    def _try_again(self, one: Try, told_s: float) -> None:
+    def try_again(self, one: Try, told_s: float) -> None:
+        """Send a request once more, if its client does.
+
+        Args:
+            one: the try that was refused, or failed.
+            told_s: what a refusal said, seconds; 0 where nothing was said.
+        """
         if one.number >= one.kind.tries:
-            self._close()
+            self.close()
             return
         back_s = self.engine.now + one.kind.back_s(one.number, told_s, self._random)
-        self.engine.at(back_s, self._send, Try(one.kind, one.first_s, one.number + 1, back_s))
+        again = Try(one.kind, one.request, one.first_s, one.number + 1, back_s)
+        self.engine.at(back_s, self._send, again)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Have done with a request."""
         self._open -= 1
         self._end_if_over()
 

@@ -20,7 +20,7 @@ def site(*, away=lambda: False, workers=1):
 
 
 def a_try(now_s=0.0):
-    return Try(ONCE, now_s, 1, now_s)
+    return Try(ONCE, 0, now_s, 1, now_s)
 
 
 def test_a_limit_bounds_what_is_under_way():
