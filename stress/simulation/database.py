@@ -73,8 +73,7 @@ class Service(NamedTuple):
 
     def away(self, at_s: float) -> bool:
         """Return whether the database can't be reached."""
-        # Asked several times per request, of databases that mostly never are.
-        return bool(self.stages.edges_s) and self.stages.speed(at_s) == AWAY
+        return self.stages.speed(at_s) == AWAY
 
 
 class Use(NamedTuple):

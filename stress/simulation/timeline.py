@@ -48,26 +48,27 @@ class Timeline:
 
     Attributes:
         edges_s: when its stages begin.
+        speeds: before the first of them, and in each.
 
     Raises:
         ValueError: the stages are not in their order.
     """
 
-    __slots__ = ("_speeds", "edges_s")
+    __slots__ = ("edges_s", "speeds")
 
     def __init__(self, stages: Sequence[Stage] = ()) -> None:
         self.edges_s = [stage.from_s for stage in stages]
         if self.edges_s != sorted(self.edges_s):
             raise ValueError("a timeline's stages are given in their order")
-        self._speeds = [1.0, *(stage.speed for stage in stages)]
+        self.speeds = [1.0, *(stage.speed for stage in stages)]
 
     def speed(self, at_s: float) -> float:
         """Return the speed at a time."""
-        return self._speeds[bisect_right(self.edges_s, at_s)] if self.edges_s else 1.0
+        return self.speeds[bisect_right(self.edges_s, at_s)] if self.edges_s else 1.0
 
     def end(self, begin_s: float, work_s: float) -> End:
         """Return when what takes ``work_s`` seconds at speed 1 and begins at ``begin_s`` ends."""
-        edges_s, speeds = self.edges_s, self._speeds
+        edges_s, speeds = self.edges_s, self.speeds
         if not edges_s:
             return End(begin_s + work_s, ok=True)
         at_s = begin_s

@@ -11,6 +11,7 @@ from stress.simulation.database import Database
 from stress.simulation.engine import Engine
 from stress.simulation.policies.base import Site
 from stress.simulation.tally import Tally
+from stress.simulation.timeline import AWAY
 from stress.simulation.worker import Worker
 
 if TYPE_CHECKING:
@@ -68,9 +69,11 @@ class World:
 
     def _put_together(self, maker: Maker, seed: int) -> list[Worker]:
         it, found = self.situation, []
+        # Asked several times per request, of databases that mostly never are.
+        away = self._away if AWAY in it.service.stages.speeds else _never
         for host in range(it.hosts):
             draw = Random(f"{seed}/host {host}")
-            site = Site(self.engine, draw, it.workers, it.pool, it.waiters, it.budget_s, self._away)
+            site = Site(self.engine, draw, it.workers, it.pool, it.waiters, it.budget_s, away)
             slowness = it.slowness if host < it.slow_hosts else 1.0
             found += [
                 Worker(self.engine, self.database, policy, self, it.threads, slowness)
@@ -162,6 +165,10 @@ class World:
     def _end_if_over(self) -> None:
         if not self._open and not self._arriving:
             self.engine.stop()
+
+
+def _never() -> bool:
+    return False
 
 
 class _Kinds:
