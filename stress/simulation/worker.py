@@ -54,7 +54,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_audience", "_backlog", "_database", "_engine", "_pool", "_slowness", "_threads",
+        "_audience", "_backlog", "_database", "_engine", "_newest_first", "_pool", "_slowness",
+        "_threads",
         "arrived", "inside", "policy", "refused", "used",
     )  # fmt: skip
 
@@ -75,6 +76,7 @@ class Worker:
         self._slowness = slowness
         self._backlog: deque[Try] = deque()
         self._pool: deque[tuple[Try, float]] = deque()
+        self._newest_first = False
         self.arrived = self.refused = self.inside = self.used = 0
 
     def held(self) -> list[Try]:
@@ -100,13 +102,15 @@ class Worker:
             self._refuse(one)
             return
         self.inside += 1
-        if self.used < policy.slots():
+        if not self._pool and self.used < policy.slots():
             self._use(one, now_s)
             return
         one.in_pool = True
         self._pool.append((one, now_s))
+        self._newest_first = policy.newest_first()
         if policy.wait_bound_s < inf:
             self._engine.at(now_s + policy.wait_bound_s, self._give_up, one)
+        self._serve_pool()
 
     def _use(self, one: Try, asked_s: float) -> None:
         now_s = self._engine.now
@@ -145,9 +149,17 @@ class Worker:
 
     def serve(self) -> None:
         """Give free connections and threads to those that wait; also where some became free."""
-        policy, pool, backlog = self.policy, self._pool, self._backlog
+        self._serve_pool()
+        backlog, policy = self._backlog, self.policy
+        while backlog and self.inside < self._threads:
+            one = backlog.popleft()
+            if one.heard or not policy.hears:
+                self._begin(one)
+
+    def _serve_pool(self) -> None:
+        policy, pool = self.policy, self._pool
         while pool and self.used < policy.slots():
-            one, asked_s = pool.popleft()
+            one, asked_s = pool.pop() if self._newest_first else pool.popleft()
             if not one.in_pool:
                 continue
             one.in_pool = False
@@ -156,7 +168,3 @@ class Worker:
                 policy.leave(one, self._engine.now, None, Outcome.NEUTRAL)
                 continue
             self._use(one, asked_s)
-        while backlog and self.inside < self._threads:
-            one = backlog.popleft()
-            if one.heard or not policy.hears:
-                self._begin(one)

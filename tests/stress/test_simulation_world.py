@@ -69,6 +69,16 @@ def test_the_guard_gives_the_turn_of_one_that_has_gone_to_the_next():
     assert ends(impatient, "none", dues_s)[-1] == (1.55, FAILED)
 
 
+def test_newest_first_turns_the_order_round_while_the_queue_stands():
+    class Turned(Limiter):
+        def newest_first(self):
+            return True
+
+    world = World(single(), each(lambda site: Turned(site, 9)), 1, iter([0.0, 0.5, 0.6, 0.7]))
+    world.run()
+    assert [first_s for _, _, first_s in world.tally.ends()] == [0.0, 0.7, 0.6, 0.5]
+
+
 def test_threads_bound_what_is_inside_and_the_rest_waits_in_front():
     # A limit of two can't fire with one thread: that is what the guard's check at start is for.
     assert ends(single(threads=1), "static", [0.0, 0.5, 0.6]) == [

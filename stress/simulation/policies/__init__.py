@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from guard.core.vocabulary import QueueOrder
 from stress.simulation.policies.fixed import static, unlimited
 from stress.simulation.policies.guarded import Host, Setup
 from stress.simulation.policies.netflix import Aimd, Gradient2, Vegas
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 GUARD: Final = "guard"
 ADAPTIVE: Final = "guard, adaptive"
+NEWEST_FIRST: Final = "guard, newest first"
 FITTED_TIMEOUT_S: Final = 0.1
 """AIMD's time-out where somebody has fitted it to a service of 20 ms."""
 
@@ -42,6 +44,7 @@ POLICIES: Final[Mapping[str, Maker]] = {
     "aimd, fitted": each(partial(Aimd, least=1, timeout_s=FITTED_TIMEOUT_S)),
     GUARD: guarded(Setup()),
     ADAPTIVE: guarded(Setup(adaptive=True)),
+    NEWEST_FIRST: guarded(Setup(order=QueueOrder.ADAPTIVE)),
 }
 """By name, in the tables' order. Gradient2 judges a second's answers together, as its documentation
 shows it; "per answer" judges each by itself, with a smallest limit of 1 instead of 20. The fitted

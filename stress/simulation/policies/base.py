@@ -36,6 +36,10 @@ class Policy(Protocol):
         """Return how many connections may be used now."""
         ...
 
+    def newest_first(self) -> bool:
+        """Return whether who came last is the next to get a connection."""
+        ...
+
     def waited(self, wait_s: float) -> None:
         """Hear of a wait for a connection that has ended."""
         ...
@@ -118,6 +122,10 @@ class Limiter:
     def slots(self) -> int:
         """Return the pool's size: what fails is not kept from the database."""
         return self._pool
+
+    def newest_first(self) -> bool:
+        """Return that the order is that of arrival."""
+        return False
 
     def waited(self, wait_s: float) -> None:
         """Learn nothing from it."""

@@ -15,7 +15,7 @@ from guard.core.adaptive import Adaptive
 from guard.core.admission import Limits
 from guard.core.appointments import CROWDING
 from guard.core.breaker_types import BreakerRules
-from guard.core.vocabulary import Lane, Mode, Outcome, Policy, Reason
+from guard.core.vocabulary import Lane, Mode, Outcome, Policy, QueueOrder, Reason
 from guard.request import RequestScope
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Setup(NamedTuple):
         shares: what each class of requests may use of a lane; None where all are alike.
         fair: whether greedy clients are held back.
         adaptive: whether fewer connections are tried.
+        order: who of those that wait for a connection is next.
         book: makes what is used in the place of the appointment book.
         retry_after_max_s: the book's horizon, seconds.
     """
@@ -49,6 +50,7 @@ class Setup(NamedTuple):
     shares: Shares | None = None
     fair: bool = False
     adaptive: bool = False
+    order: QueueOrder = QueueOrder.ARRIVAL
     book: Callable[[], Book] | None = None
     retry_after_max_s: int = RETRY_AFTER_MAX_S
 
@@ -105,7 +107,7 @@ class Guarded:
         )  # fmt: skip
         rules = Rules(
             lanes=dict.fromkeys(Lane, limits), mode=setup.mode,
-            shares=setup.shares, fair=setup.fair,
+            shares=setup.shares, fair=setup.fair, queue_order=setup.order,
         )  # fmt: skip
         self.controller = Controller(
             rules, dict.fromkeys(Lane, self.slots), {_LANE: self.breaker},
@@ -149,6 +151,10 @@ class Guarded:
     def slots(self) -> int:
         """Return how many connections may be used now; 0 while the database is away."""
         return 0 if self._site.away() else self.limit
+
+    def newest_first(self) -> bool:
+        """Return what the controller says."""
+        return self.controller.newest_first(_LANE)
 
     def waited(self, wait_s: float) -> None:
         """Tell the controller."""
