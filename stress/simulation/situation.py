@@ -84,6 +84,10 @@ SITUATIONS: Final = (
         load=2.0, length_s=60.0, pool=16, waiters=32,
     ),
     Situation(name="bursts of 40, 0.8x", service=_STEADY, load=0.8, burst=40),
+    Situation(
+        name="bursts of 40, 0.8x, 64 may wait 160 ms", service=_STEADY, load=0.8, burst=40,
+        waiters=64, budget_s=0.16, threads=96,
+    ),
     Situation(name="2x, all retry", service=_STEADY, load=2.0, kinds=_RETRYING),
     Situation(
         name="frozen from 20 s to 30 s, 0.5x, all retry",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from guard.core.vocabulary import QueueOrder
+from guard.core.vocabulary import QueueOrder, RetryPolicy
 from stress.simulation.policies.fixed import static, unlimited
 from stress.simulation.policies.guarded import Host, Setup
 from stress.simulation.policies.netflix import Aimd, Gradient2, Vegas
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 GUARD: Final = "guard"
 ADAPTIVE: Final = "guard, adaptive"
 NEWEST_FIRST: Final = "guard, newest first"
+BY_LOT: Final = "guard, by lot"
 FITTED_TIMEOUT_S: Final = 0.1
 """AIMD's time-out where somebody has fitted it to a service of 20 ms."""
 
@@ -45,7 +46,8 @@ POLICIES: Final[Mapping[str, Maker]] = {
     GUARD: guarded(Setup()),
     ADAPTIVE: guarded(Setup(adaptive=True)),
     NEWEST_FIRST: guarded(Setup(order=QueueOrder.ADAPTIVE)),
+    BY_LOT: guarded(Setup(retry=RetryPolicy.SPREAD)),
 }
 """By name, in the tables' order. Gradient2 judges a second's answers together, as its documentation
 shows it; "per answer" judges each by itself, with a smallest limit of 1 instead of 20. The fitted
-AIMD has that too, and a time-out of 0.1 s instead of 5."""
+AIMD has that too, and a time-out of 0.1 s instead of 5. By lot: ``GUARD_RETRY_AFTER_POLICY=spread``."""

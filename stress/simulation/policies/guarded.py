@@ -15,7 +15,7 @@ from guard.core.adaptive import Adaptive
 from guard.core.admission import Limits
 from guard.core.appointments import CROWDING
 from guard.core.breaker_types import BreakerRules
-from guard.core.vocabulary import Lane, Mode, Outcome, Policy, QueueOrder, Reason
+from guard.core.vocabulary import Lane, Mode, Outcome, Policy, QueueOrder, Reason, RetryPolicy
 from guard.request import RequestScope
 
 if TYPE_CHECKING:
@@ -36,21 +36,21 @@ class Setup(NamedTuple):
 
     Attributes:
         mode: enforce or shadow.
-        budget_s: the wait budget; None for the site's.
         shares: what each class of requests may use of a lane; None where all are alike.
         fair: whether greedy clients are held back.
         adaptive: whether fewer connections are tried.
         order: who of those that wait for a connection is next.
+        retry: whether refusals are told seconds by the book or by lot.
         book: makes what is used in the place of the appointment book.
         retry_after_max_s: the book's horizon, seconds.
     """
 
     mode: Mode = Mode.ENFORCE
-    budget_s: float | None = None
     shares: Shares | None = None
     fair: bool = False
     adaptive: bool = False
     order: QueueOrder = QueueOrder.ARRIVAL
+    retry: RetryPolicy = RetryPolicy.BOOK
     book: Callable[[], Book] | None = None
     retry_after_max_s: int = RETRY_AFTER_MAX_S
 
@@ -93,25 +93,16 @@ class Guarded:
     hears = True
 
     def __init__(self, site: Site, setup: Setup, row: WorkerRow) -> None:
-        draw, budget_s = site.draw.random, setup.budget_s or site.budget_s
-        self.wait_bound_s = WAIT_BOUND_FACTOR * budget_s if setup.mode is Mode.ENFORCE else inf
+        draw, enforces = site.draw.random, setup.mode is Mode.ENFORCE
+        self.wait_bound_s = WAIT_BOUND_FACTOR * site.budget_s if enforces else inf
         self.breaker = LaneBreaker(
             _LANE, BreakerRules(), site.engine, draw, row,
             store=row.breakers.stores[_LANE] if row.breakers else None,
         )  # fmt: skip
-        limits = Limits(
-            Policy.PREDICTIVE, site.pool + site.waiters, site.waiters, wait_budget_s=budget_s
-        )
-        book = setup.book() if setup.book else AppointmentBook(
-            row.siblings, site.engine, draw, row, 1, setup.retry_after_max_s
-        )  # fmt: skip
-        rules = Rules(
-            lanes=dict.fromkeys(Lane, limits), mode=setup.mode,
-            shares=setup.shares, fair=setup.fair, queue_order=setup.order,
-        )  # fmt: skip
+        rules = _rules(site, setup)
         self.controller = Controller(
             rules, dict.fromkeys(Lane, self.slots), {_LANE: self.breaker},
-            clock=site.engine, draw=draw, book=book,
+            clock=site.engine, draw=draw, book=_book(site, setup, row),
         )  # fmt: skip
         self.run_bound_s = rules.statement_timeout_s
         self.would_shed = 0
@@ -121,8 +112,7 @@ class Guarded:
         self._saw_queue = False
         self._reason = Reason.OK
         self._deadline_s = rules.deadline_s
-        self._shadow = setup.mode is not Mode.ENFORCE
-        self._row = row
+        self._shadow = not enforces
         self._count_admitted = row.bind([_decision("admitted", Reason.OK)], [])
         self._count_shed = {
             reason: row.bind([_decision("shed", reason)], []) for reason in _REFUSING
@@ -186,6 +176,25 @@ class Guarded:
     def _probe(self) -> None:
         if self._site.away():
             raise ConnectionError("the database is away")
+
+
+def _rules(site: Site, setup: Setup) -> Rules:
+    limits = Limits(
+        Policy.PREDICTIVE, site.pool + site.waiters, site.waiters, wait_budget_s=site.budget_s
+    )
+    return Rules(
+        lanes=dict.fromkeys(Lane, limits), mode=setup.mode, shares=setup.shares, fair=setup.fair,
+        queue_order=setup.order, retry_after_max_s=setup.retry_after_max_s,
+    )  # fmt: skip
+
+
+def _book(site: Site, setup: Setup, row: WorkerRow) -> Book | None:
+    if setup.book is not None:
+        return setup.book()
+    if setup.retry is RetryPolicy.SPREAD:
+        return None
+    draw, high_s = site.draw.random, setup.retry_after_max_s
+    return AppointmentBook(row.siblings, site.engine, draw, row, 1, high_s)
 
 
 _REFUSING: Final = (*CROWDING, Reason.BREAKER_OPEN, Reason.DEADLINE)
