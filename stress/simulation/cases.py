@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from stress.simulation.clients import OBEDIENT, ONCE, STUBBORN
 from stress.simulation.database import SPREADS, Service, steady
-from stress.simulation.situation import Situation
+from stress.simulation.situation import THREADS, Situation
 from stress.simulation.timeline import ALWAYS, AWAY, FROZEN, Stage, Timeline
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ LOAD: Final = (0.3, 6.0)
 WAITERS_PER_SLOT: Final = (0.5, 4.0)
 BUDGET_IN_HOLDS: Final = (1.0, 10.0)
 """Smallest and largest of each, drawn so that each doubling is as likely."""
+BURST_WAITS: Final = 2.0
+"""A queue that is sized for its bursts lets the last of a burst wait for twice its turn: two
+bursts may come close together."""
+RESERVE: Final = 4
+"""Threads beyond what the pool and those that wait can hold: no policy is kept from refusing."""
 KINDS: Final[tuple[tuple[Kind, ...], ...]] = (
     (ONCE,),
     (OBEDIENT,),
@@ -37,10 +42,14 @@ DISTURBANCES: Final = {
 """What may happen to the database, and its speed then. The time is drawn, 1 to 10 s."""
 
 
-def case(seed: int) -> Situation:
-    """Return a situation; the same seed gives the same one.
+def case(seed: int, *, sized: bool = False) -> Situation:
+    """Return a situation; the same arguments give the same one.
 
     Its name tells what is in it.
+
+    Args:
+        seed: of all that is drawn.
+        sized: give its queue at least the places, and the wait, that its bursts need.
     """
     draw = Random(f"case {seed}")
     hold_s = _between(draw, HOLD_S)
@@ -53,6 +62,9 @@ def case(seed: int) -> Situation:
     waiters = max(1, round(pool * _between(draw, WAITERS_PER_SLOT)))
     budget_s = hold_s * _between(draw, BUDGET_IN_HOLDS)
     load = _between(draw, LOAD)
+    if sized:
+        waiters = max(waiters, burst)
+        budget_s = max(budget_s, BURST_WAITS * burst * hold_s / pool)
     asked = " and ".join(kind.name for kind in kinds)
     told = [
         f"{load:.1f}x of {pool} x {hold_s * 1e3:.0f} ms ({spread})",
@@ -65,7 +77,7 @@ def case(seed: int) -> Situation:
     return Situation(
         name="; ".join(told), service=Service(steady(hold_s), spread, stages), load=load,
         length_s=LENGTH_S, surges=surges, burst=burst, kinds=kinds, pool=pool,
-        threads=pool + waiters + 4, waiters=waiters, budget_s=budget_s,
+        threads=max(THREADS, pool + waiters + RESERVE), waiters=waiters, budget_s=budget_s,
     )  # fmt: skip
 
 

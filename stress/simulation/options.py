@@ -34,6 +34,7 @@ def add(commands: _Commands, positive: Callable[[str], float], count: Callable[[
     worst = what.add_parser("worst", help="search for the situation that goes worst")
     worst.add_argument("--cases", type=count, default=100, help="tried, from --seed on")
     worst.add_argument("--score", choices=SCORES, default=SCORES[0])
+    worst.add_argument("--sized", action="store_true", help="queues as long as bursts need")
     check = what.add_parser("check", help="the simulation beside the real service")
     check.add_argument("--seconds", type=positive, default=5.0, help="length of each load")
     for command in (policies, fleet, worst, check):

@@ -60,11 +60,11 @@ def run(options: Namespace) -> int:
     """Search, tell the worst; return 1 where it was not the same again.
 
     Args:
-        options: ``cases``, ``score``, ``seed``, ``out``.
+        options: ``cases``, ``score``, ``sized``, ``seed``, ``out``.
     """
     tried: list[Tried] = []
     for seed in range(options.seed, options.seed + options.cases):
-        tried.append(trial(seed, options.score))
+        tried.append(trial(seed, options.score, sized=options.sized))
         if tried[-1] is worst_first(tried)[0]:
             print(f"{tried[-1].score:.3f}: {tried[-1].ours.situation}", flush=True)
     ranked = worst_first(tried)
@@ -72,21 +72,23 @@ def run(options: Namespace) -> int:
     told = Told(
         f"The worst of {options.cases} cases from seed {options.seed}, by {options.score}: "
         f"{SCORES[options.score]}",
-        verdicts=[conserved(runs), again(ranked[0])],
+        verdicts=[conserved(runs), again(ranked[0], sized=options.sized)],
         facts=facts([one for each in ranked[:SHOWN] for one in each.runs], options.seed),
-        notes=[*told_of(ranked[:SHOWN], options.score), speed(runs)],
+        notes=[*told_of(ranked[:SHOWN], options), speed(runs)],
     )
-    return tell(told, [_plot(tried, options.score)], options.out, f"simulate-worst-{options.score}")
+    name = f"simulate-worst-{options.score}{'-sized' if options.sized else ''}"
+    return tell(told, [_plot(tried, options.score)], options.out, name)
 
 
-def trial(seed: int, score: str) -> Tried:
+def trial(seed: int, score: str, *, sized: bool = False) -> Tried:
     """Return a case and its score.
 
     Args:
         seed: the case.
         score: one of ``SCORES``.
+        sized: see ``stress.simulation.cases.case``.
     """
-    situation = case(seed)
+    situation = case(seed, sized=sized)
     ours = simulate(situation, GUARD, POLICIES[GUARD], seed)[0]
     if score == "lost":
         return Tried(seed, ours, (), 1.0 - ours.good_share)
@@ -102,20 +104,28 @@ def worst_first(tried: Sequence[Tried]) -> list[Tried]:
     return sorted(tried, key=lambda one: (-one.score, one.seed))
 
 
-def again(one: Tried) -> Verdict:
+def again(one: Tried, *, sized: bool = False) -> Verdict:
     """Return whether a case gives the same run again."""
-    situation = case(one.seed)
+    situation = case(one.seed, sized=sized)
     digest = simulate(situation, GUARD, POLICIES[GUARD], one.seed)[0].digest
     bar = f"case {one.seed} is the same again"
     return Verdict(bar, f"{one.ours.digest}, {digest}", digest == one.ours.digest)
 
 
-def told_of(ranked: Sequence[Tried], score: str) -> list[str]:
-    """Return the worst cases as lines, each with the command that runs it again."""
+def told_of(ranked: Sequence[Tried], options: Namespace) -> list[str]:
+    """Return the worst cases as lines, each with the command that runs it again.
+
+    Args:
+        ranked: the worst first.
+        options: ``score``, ``sized``.
+    """
+    command = f"python -m stress simulate worst --score {options.score}"
+    if options.sized:
+        command += " --sized"
     found: list[str] = []
     for one in ranked:
-        command = f"python -m stress simulate worst --score {score} --cases 1 --seed {one.seed}"
-        found += [f"{score} {one.score:.3f}: {command}", *lines(one.runs)]
+        replay = f"{command} --cases 1 --seed {one.seed}"
+        found += [f"{options.score} {one.score:.3f}: {replay}", *lines(one.runs)]
     return found
 
 

@@ -71,16 +71,16 @@ def test_hosts_are_told_apart_and_the_slow_one_refuses_more():
 
 def test_a_case_is_its_seed(tmp_path, capsys):
     assert main(
-        ["simulate", "worst", "--cases", "2", "--seed", "29", "--score", "lost",
+        ["simulate", "worst", "--cases", "2", "--seed", "29", "--score", "lost", "--sized",
          "--out", str(tmp_path)]
     ) == 0  # fmt: skip
-    told = written(tmp_path, "simulate-worst-lost")
+    told = written(tmp_path, "simulate-worst-lost-sized")
     first = told["facts"]["runs"][0]
     printed = capsys.readouterr().out
-    assert f"--cases 1 --seed {first['seed']}" in printed
-    again = worst.trial(first["seed"], "lost")
+    assert f"--sized --cases 1 --seed {first['seed']}" in printed
+    again = worst.trial(first["seed"], "lost", sized=True)
     assert again.ours.digest == first["digest"]
-    assert case(first["seed"]).name == first["situation"]
+    assert case(first["seed"], sized=True).name == first["situation"]
 
 
 def test_the_worst_comes_first_and_a_score_is_reckoned_as_it_says():
@@ -102,6 +102,10 @@ def test_cases_are_all_different_and_none_is_beyond_its_size():
         assert 0 < possible(one) <= one.capacity_per_s * LENGTH_S * 1.000001
         assert one.pool + one.waiters < one.threads
         assert sum(kind.share for kind in one.kinds) == 1.0
+    for seed, one in enumerate(cases):
+        sized = case(seed, sized=True)
+        assert sized.waiters >= max(one.waiters, one.burst)
+        assert (sized.load, sized.service.spread) == (one.load, one.service.spread)
 
 
 def made_up(**changes):

@@ -50,4 +50,5 @@ POLICIES: Final[Mapping[str, Maker]] = {
 }
 """By name, in the tables' order. Gradient2 judges a second's answers together, as its documentation
 shows it; "per answer" judges each by itself, with a smallest limit of 1 instead of 20. The fitted
-AIMD has that too, and a time-out of 0.1 s instead of 5. By lot: ``GUARD_RETRY_AFTER_POLICY=spread``."""
+AIMD has that too, and a time-out of 0.1 s instead of 5. The guard's variants are
+``GUARD_ADAPTIVE``, ``GUARD_QUEUE_ORDER=adaptive`` and ``GUARD_RETRY_AFTER_POLICY=spread``."""
