@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 0.2
 """How often a worker's watcher looks."""
+DRAIN_S: Final = 600.0
+"""Longer than any client's tries can take."""
 
 
 class World:
@@ -85,11 +87,14 @@ class World:
         return self.situation.service.away(self.engine.now)
 
     def run(self) -> None:
-        """Let everything happen, until each request has got its last answer."""
+        """Let everything happen, until each request has got its last answer.
+
+        One that has none ``DRAIN_S`` after the last arrival still waits when this returns.
+        """
         for number, worker in enumerate(self.workers):
             self.engine.at(LOOK_S * number / len(self.workers), self._look, worker)
         self._plan_arrival()
-        self.engine.run()
+        self.engine.run(self.situation.length_s + DRAIN_S)
 
     def _look(self, worker: Worker) -> None:
         now_s = self.engine.now
