@@ -150,6 +150,14 @@ def test_the_guard_keeps_the_capacity_and_no_limit_loses_it(name):
     assert guard.p99_ms < 300
 
 
+def test_the_guard_keeps_its_budget_however_many_may_wait():
+    situation = replace(BY_NAME["5x"], length_s=4.0, waiters=200, threads=300)
+    guard, static = (simulate(situation, one, POLICIES[one], 1)[0] for one in (GUARD, "static"))
+    assert guard.good_share > 0.95
+    assert guard.p50_ms < 80
+    assert static.p50_ms < guard.p99_ms < 300
+
+
 class Witness(World):
     """Keeps all tries, and looks at everything every 50 ms."""
 
