@@ -34,6 +34,7 @@ _SCENARIOS = {
     "adaptive": "stress.adaptive",
     "fuzz": "stress.fuzz",
     "mutation-score": "stress.mutation_score",
+    "simulate": "stress.simulation.command",
 }
 _INTERRUPTED = 130
 

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stress.adaptive_sim import Case
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from stress.simulation.database import slowing
 
 _BASE_S: Final = 0.01
 
 
-def slowing(cores: int, loss: float, base_s: float = _BASE_S) -> Callable[[int, float], float]:
-    """Return service times of a database on ``cores`` with a loss for each query beyond them.
-
-    Its throughput is ``min(n, cores) / base_s / (1 + loss * (n - cores))``.
-    """
-
-    def service_s(busy: int, _at_s: float) -> float:
-        return base_s * max(1.0, busy / cores) * (1.0 + loss * max(0, busy - cores))
-
-    return service_s
-
-
-LOOKUPS: Final = slowing(2, (2484 / 1743 - 1) / 38)
+LOOKUPS: Final = slowing(2, (2484 / 1743 - 1) / 38, _BASE_S)
 """DuckDB's look-ups, as measured on two cores: 1,337/s in 1 thread, 2,484 in 2, 1,743 in 40; the
 rates here are a twelfth of that."""
-_THRASHING: Final = slowing(4, 0.25)
+_THRASHING: Final = slowing(4, 0.25, _BASE_S)
 _STEADY: Final = slowing(8, 0.0, 0.02)
 
 
@@ -46,7 +32,7 @@ CASES: Final = (
     Case("4 workers", "the same behind 4 workers of 8", _THRASHING, 8, 800, workers=4),
     Case("steady", "8 connections x 20 ms, at 2x", _STEADY, 8, 800),
     Case("steady at half", "the same, at 0.5x", _STEADY, 8, 200),
-    Case("core-bound", "2 cores, more gain and lose nothing", slowing(2, 0.0), 8, 400),
+    Case("core-bound", "2 cores, more gain and lose nothing", slowing(2, 0.0, _BASE_S), 8, 400),
     Case("alternating", "8 x 20 ms and 8 x 40 ms, by turns of 5 s", _alternating, 8, 800),
     Case("recovering", "thrashing for 60 s, then 8 x 10 ms", _recovering, 8, 1600, length_s=180.0),
 )

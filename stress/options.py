@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from stress.disturbance import FAULTS
 from stress.scenario import BACKENDS
+from stress.simulation import options as simulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +98,7 @@ def _add_models(commands: _Commands) -> None:
     for command in (stampede, adaptive):
         command.add_argument("--seed", type=int, default=1)
     _add_out((stampede, adaptive))
+    simulation.add(commands, _positive, _count)
 
 
 def _add_operators_view(commands: _Commands) -> None:

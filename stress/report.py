@@ -144,11 +144,27 @@ def write(report: Report, runs: Mapping[str, Run], folder: Path, name: str) -> l
         folder: made where it is missing.
         name: the files' name without an ending.
     """
+    return _write(report, to_html(report, runs), folder, name)
+
+
+def write_page(report: Report, plots: str, folder: Path, name: str) -> list[Path]:
+    """Write ``name.json`` and ``name.html`` with plots of the caller's; return where they are.
+
+    Args:
+        report: what is told.
+        plots: elements of HTML.
+        folder: made where it is missing.
+        name: the files' name without an ending.
+    """
+    return _write(report, page(report, plots), folder, name)
+
+
+def _write(report: Report, as_html: str, folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    as_json, page = folder / f"{name}.json", folder / f"{name}.html"
-    as_json.write_text(to_json(report))
-    page.write_text(to_html(report, runs))
-    return [as_json, page]
+    found = [(folder / f"{name}.json", to_json(report)), (folder / f"{name}.html", as_html)]
+    for path, text in found:
+        path.write_text(text)
+    return [path for path, _ in found]
 
 
 def to_json(report: Report) -> str:

@@ -1,17 +1,19 @@
 """A worker with threads and a pool, simulated around the real controller: no CPU, no clock."""
 
-from collections import Counter, deque
-from heapq import heappop, heappush, merge
+from collections import Counter
+from heapq import merge
 from random import Random
 
-from guard.controller import Controller, Rules
-from guard.core.admission import Limits
-from guard.core.vocabulary import Lane, Mode, Policy, Priority
-from guard.testing import FakeClock
+from guard.core.vocabulary import Lane, Mode, Priority
+from stress.simulation.clients import ONCE, Try
+from stress.simulation.database import Database, Service, steady
+from stress.simulation.engine import Engine
+from stress.simulation.policies.base import Site
+from stress.simulation.policies.guarded import Host, Setup
+from stress.simulation.worker import Worker
 
 SLOTS, HOLD_S, THREADS = 8, 0.02, 64
 CAPACITY_PER_S = SLOTS / HOLD_S
-LIMITS = Limits(Policy.PREDICTIVE, permits_max=24, waiters_max=16, wait_budget_s=0.04)
 
 
 def poisson(load, seconds, draw, client="", priority=Priority.NORMAL):
@@ -25,62 +27,32 @@ def poisson(load, seconds, draw, client="", priority=Priority.NORMAL):
 class SimulatedWorker:
     """Serves arrivals; ``sent`` and ``shed`` count them by client and class.
 
-    In shadow mode ``shed`` counts those that would have been.
+    In shadow mode ``shed`` counts those that would have been, whoever sent them.
     """
 
     def __init__(self, mode=Mode.ENFORCE, **rules):
-        self.clock = FakeClock()
-        lanes = dict.fromkeys(Lane, LIMITS)
-        self.control = Controller(
-            Rules(lanes=lanes, mode=mode, deadline_s=600.0, **rules),
-            {lane: lambda: SLOTS for lane in Lane},
-            clock=self.clock,
-        )
-        for _ in range(200):
-            self.control.held(Lane.READ, HOLD_S)
         self.sent, self.shed = Counter(), Counter()
-        self._mode = mode
-        self._busy = 0
-        self._queue, self._pool, self._ends = deque(), deque(), []
-        self._draw = Random(7)
+        self._engine = Engine()
+        site = Site(self._engine, Random(1), 1, SLOTS, 2 * SLOTS, 2 * HOLD_S, lambda: False)
+        (self._policy,) = Host(site, Setup(mode, **rules)).policies
+        for _ in range(200):
+            self._policy.controller.held(Lane.READ, HOLD_S)
+        database = Database(self._engine, Service(steady(HOLD_S), "uniform"), Random(7))
+        self._worker = Worker(self._engine, database, self._policy, self, THREADS)
 
     def run(self, *streams):
-        begin_s = self.clock.now_s()
-        arrivals = deque((begin_s + at_s, *rest) for at_s, *rest in merge(*streams))
-        while arrivals or self._ends:
-            next_s = min(each[0][0] for each in (arrivals, self._ends) if each)
-            self.clock.advance(max(0.0, next_s - self.clock.now_s()))
-            if self._ends and self._ends[0][0] <= next_s:
-                self._end()
-            else:
-                self._queue.append(arrivals.popleft())
-            while self._queue and self._busy < THREADS:
-                self._begin(*self._queue.popleft())
+        for at_s, client, priority in merge(*streams):
+            kind = ONCE._replace(client=client, priority=priority)
+            self.sent[client, priority] += 1
+            self._engine.at(at_s, self._worker.arrive, Try(kind, 0, at_s, 1, at_s))
+        self._engine.run()
+        self.shed["", Priority.NORMAL] += self._policy.would_shed
 
-    def _begin(self, arrived_s, client, priority):
-        scope = self.control.scope(Lane.READ, self.clock.now_s() - arrived_s)
-        scope.client, scope.priority = client, priority
-        self.sent[client, priority] += 1
-        scope.would_shed = not self.control.check(scope, Lane.READ).admitted
-        if scope.would_shed and self._mode is Mode.ENFORCE:
-            self.shed[client, priority] += 1
-            return
-        decision, permit = self.control.admit(scope, Lane.READ)
-        self.shed[client, priority] += scope.would_shed or not decision.admitted
-        self._busy += 1
-        if len(self._ends) < SLOTS:
-            self._serve(permit)
-        else:
-            self._pool.append(permit)
+    def refuse(self, one, _told_s):
+        self.shed[one.kind.client, one.kind.priority] += 1
 
-    def _serve(self, permit):
-        hold_s = HOLD_S * self._draw.uniform(0.5, 1.5)
-        heappush(self._ends, (self.clock.now_s() + hold_s, id(permit), permit, hold_s))
+    def answer(self, _one):
+        pass
 
-    def _end(self):
-        _, _, permit, hold_s = heappop(self._ends)
-        self.control.held(Lane.READ, hold_s)
-        permit.release()
-        self._busy -= 1
-        if self._pool:
-            self._serve(self._pool.popleft())
+    def fail(self, _one):
+        raise AssertionError("this database never fails")

@@ -1,0 +1,225 @@
+"""``python -m stress simulate check``: the simulation beside the real service.
+
+Both serve the same arrivals: the service of ``stress.compare`` (8 connections whose queries take
+20 ms, one worker of 64 threads) under a real gunicorn, with the guard and without; and its model.
+Both are counted by ``stress.compare.cell``.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from guard.settings.load import load
+from stress.compare.app import CAPACITY_PER_S, HOLD_S, SLOTS
+from stress.compare.cell import KEPT, TIMEOUT_S, cell, poisson, request
+from stress.compare.grid import settle
+from stress.compare.variants import GUARD, GUARD_SETTINGS, THREADS, VARIANTS, running
+from stress.open_loop import fire
+from stress.report import Verdict
+from stress.response import Response
+from stress.shots import Outcome, Shot, Volley
+from stress.simulation.clients import ONCE
+from stress.simulation.database import Service, steady
+from stress.simulation.policies import POLICIES
+from stress.simulation.situation import Situation
+from stress.simulation.tally import FAILED, SHED
+from stress.simulation.telling import Told, columns, tell
+from stress.simulation.world import World
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator, Sequence
+
+    from matplotlib.figure import Figure
+
+    from stress.compare.cell import Cell
+
+    Pair = tuple[Cell, Cell]
+
+LOADS: Final = (0.5, 1.0, 2.0, 5.0)
+TOLERANCE: Final = 0.15
+"""How far the service may be from what was foretold, of the larger of both."""
+SHARE_TOLERANCE: Final = 0.02
+"""Shares of requests may differ by so much in any case: a small one is mostly chance."""
+SIMULATED: Final[dict[str, str]] = {"unguarded": "none", GUARD: GUARD}
+"""The policy that stands for each variant of the comparison."""
+
+_OK, _REFUSED = 200, 503
+_HEAD: Final = (
+    "", "goodput/s", "foretold", "shed", "foretold", "failed", "foretold", "p50 ms", "foretold",
+    "p99 ms", "foretold",
+)  # fmt: skip
+
+
+def run(options: Namespace) -> int:
+    """Run both, compare them; return 1 where they differ too much.
+
+    Args:
+        options: ``seconds``, ``seed``, ``out``.
+    """
+    pairs: list[Pair] = []
+    with tempfile.TemporaryDirectory(prefix="guard-check-") as name:
+        for pair in measured(options.seconds, options.seed, Path(name)):
+            pairs.append(pair)
+            print(f"{label(pair[0])}: {pair[0].goodput_per_s:.0f}/s", flush=True)
+    told = Told(
+        f"Foretold and found: {SLOTS} connections x {HOLD_S * 1e3:g} ms = {CAPACITY_PER_S:g}/s, "
+        f"{THREADS} threads, seed {options.seed}",
+        verdicts=[verdict for pair in pairs for verdict in verdicts(*pair)],
+        facts={
+            "cells": [{"found": asdict(real), "foretold": asdict(ours)} for real, ours in pairs]
+        },
+        notes=columns(_HEAD, [row(*pair) for pair in pairs]),
+    )
+    return tell(told, [_plot(pairs)], options.out, "simulate-check")
+
+
+def measured(seconds: float, seed: int, folder: Path) -> Iterator[Pair]:
+    """Yield what was found and what was foretold, load by load.
+
+    Args:
+        seconds: each load's length.
+        seed: of the arrivals.
+        folder: takes logs.
+
+    Raises:
+        ServerError: a service did not start, or does not recover.
+    """
+    for variant in VARIANTS:
+        if variant.name not in SIMULATED:
+            continue
+        with running(variant, folder) as one:
+            for load_ in LOADS:
+                shots = poisson(load_ * CAPACITY_PER_S, seconds, random.Random(f"{seed} {load_}"))
+                settle(one)
+                volley = fire(one.target, shots, timeout_s=TIMEOUT_S, reuse=True)
+                of = (variant.name, KEPT, load_)
+                yield cell(of, volley, seconds, 0.0), foretold(of, shots, seconds, seed)
+
+
+def foretold(of: tuple[str, str, float], shots: Sequence[Shot], seconds: float, seed: int) -> Cell:
+    """Return the figures of the simulated service.
+
+    Args:
+        of: variant, connections and load.
+        shots: the requests.
+        seconds: the schedule's length.
+        seed: of the simulation's own randomness.
+    """
+    settings = load(GUARD_SETTINGS).settings
+    situation = Situation(
+        name=of[0],
+        service=Service(steady(HOLD_S)),
+        load=of[2],
+        length_s=seconds,
+        kinds=(ONCE._replace(timeout_s=TIMEOUT_S),),
+        pool=settings.read_pool_size,
+        threads=settings.threads,
+        waiters=settings.read_waiters,
+        budget_s=settings.read_wait_budget_s,
+    )
+    world = World(situation, POLICIES[SIMULATED[of[0]]], seed, (shot.due_s for shot in shots))
+    world.run()
+    return cell(of, _volley(world), seconds, 0.0)
+
+
+def _volley(world: World) -> Volley:
+    wire, outcomes = request(), []
+    for end_s, took_s, first_s in world.tally.ends():
+        shot, latency_s = Shot(first_s, wire), end_s - first_s
+        if took_s == FAILED:
+            outcomes.append(Outcome(shot, 0.0, latency_s, None, "timeout"))
+        else:
+            status = _REFUSED if took_s == SHED else _OK
+            outcomes.append(
+                Outcome(shot, 0.0, latency_s, Response(status, b"", b"", reusable=True))
+            )
+    return Volley(outcomes, world.tally.sent, 0, 0.0, world.engine.now, interrupted=False)
+
+
+def label(one: Cell) -> str:
+    """Return a cell's name."""
+    return f"{one.variant}, {one.load:g}x"
+
+
+def shares(one: Cell) -> tuple[float, float]:
+    """Return which share of the requests was shed, and which failed."""
+    sent = max(1, one.admitted.count + one.shed.count + one.failed)
+    return one.shed.count / sent, one.failed / sent
+
+
+def near(found: float, said: float, slack: float = 0.0) -> bool:
+    """Return whether two figures agree.
+
+    Args:
+        found: one.
+        said: the other.
+        slack: a difference that is none.
+    """
+    return abs(found - said) <= max(slack, TOLERANCE * max(abs(found), abs(said)))
+
+
+def verdicts(found: Cell, said: Cell) -> list[Verdict]:
+    """Return whether a cell was foretold.
+
+    At exactly the capacity a queue without a bound has no median to foretell: it grows or not by
+    a percent of the service time.
+    """
+    what = label(found)
+    if found.void:
+        return [Verdict(f"{what}: measured", found.void, met=False)]
+    shed, said_shed = shares(found)[0], shares(said)[0]
+    goodput, said_goodput = found.goodput_per_s, said.goodput_per_s
+    bars = [
+        Verdict(
+            f"{what}: goodput within {TOLERANCE:.0%}",
+            f"{goodput:.0f}/s, foretold {said_goodput:.0f}/s",
+            near(goodput, said_goodput),
+        ),
+        Verdict(
+            f"{what}: shed share within {TOLERANCE:.0%}",
+            f"{shed:.1%}, foretold {said_shed:.1%}",
+            near(shed, said_shed, SHARE_TOLERANCE),
+        ),
+    ]
+    if found.variant == GUARD or found.load != 1.0:
+        p50, said_p50 = found.admitted.p50, said.admitted.p50
+        told = f"{p50:.1f} ms, foretold {said_p50:.1f} ms"
+        bars.append(Verdict(f"{what}: p50 within {TOLERANCE:.0%}", told, near(p50, said_p50)))
+    return bars
+
+
+def row(found: Cell, said: Cell) -> tuple[str, ...]:
+    """Return a line of the table."""
+    pairs = [
+        (f"{found.goodput_per_s:.0f}", f"{said.goodput_per_s:.0f}"),
+        *(
+            (f"{one:.1%}", f"{two:.1%}")
+            for one, two in zip(shares(found), shares(said), strict=True)
+        ),
+        (f"{found.admitted.p50:.1f}", f"{said.admitted.p50:.1f}"),
+        (f"{found.admitted.p99:.1f}", f"{said.admitted.p99:.1f}"),
+    ]
+    return (label(found), *(text for pair in pairs for text in pair))
+
+
+def _plot(pairs: Sequence[Pair]) -> Callable[[Figure], None]:
+    def draw(figure: Figure) -> None:
+        goodput, latency = figure.subplots(2, 1, sharex=True)
+        for variant in SIMULATED:
+            mine = [pair for pair in pairs if pair[0].variant == variant]
+            loads = [found.load for found, _ in mine]
+            for which, style in enumerate(("o-", "x--")):
+                name = f"{variant}, {('found', 'foretold')[which]}"
+                goodput.plot(loads, [pair[which].goodput_per_s for pair in mine], style, label=name)
+                latency.plot(loads, [pair[which].admitted.p50 for pair in mine], style, label=name)
+        goodput.set_ylabel("goodput per second")
+        latency.set_ylabel("p50 of the answered, ms")
+        latency.set_xlabel("load, in capacities")
+        goodput.legend()
+
+    return draw
