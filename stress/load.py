@@ -125,7 +125,9 @@ def generate(
         wait_s = retry.wait_s(sent.attempt, outcome.response)
         if wait_s is None:
             return None
-        return _shot(_Sent(sent.user, sent.attempt + 1), ended_s + wait_s, host)
+        # A kept connection may end just when a client comes back on it; that is his mishap alone.
+        again = _shot(_Sent(sent.user, sent.attempt + 1), ended_s + wait_s, host)
+        return again._replace(fresh=True)
 
     shots = [_shot(_Sent(user), user.due_s, host) for user in arriving]
     volley = fire(target, shots, timeout_s=timeout_s, follow=follow)

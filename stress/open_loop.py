@@ -46,7 +46,7 @@ def fire(
         shots: the requests, in any order.
         timeout_s: bounds each one from when it is sent, connecting included, > 0.
         follow: names the request that follows one that has ended, or None; after an answer it
-            goes on the same connection.
+            goes on the same connection, where it is not ``fresh``.
         reuse: keep connections for later requests of the same source; otherwise each is opened
             for one request and what follows it.
 
@@ -239,9 +239,10 @@ class _Engine:
             self._close(connection)
         following = self._follow(outcome) if self._follow is not None else None
         if following is not None:
-            entry = (following.due_s, next(self._numbers), following, connection)
-            heappush(self._due, entry)
-        elif connection.fd >= 0 and self._reuse:
+            self._push(following, None if following.fresh else connection)
+        if following is not None and not following.fresh:
+            return
+        if connection.fd >= 0 and self._reuse:
             self._idle.setdefault(connection.source, []).append(connection)
         else:
             self._close(connection)
@@ -254,7 +255,10 @@ class _Engine:
         outcome = self._ended(shot, connection.lag_s, None, failure)
         following = self._follow(outcome) if self._follow is not None else None
         if following is not None:
-            heappush(self._due, (following.due_s, next(self._numbers), following, None))
+            self._push(following, None)
+
+    def _push(self, shot: Shot, connection: _Connection | None) -> None:
+        heappush(self._due, (shot.due_s, next(self._numbers), shot, connection))
 
     def _ended(
         self, shot: Shot, lag_s: float, response: Response | None, failure: str = ""

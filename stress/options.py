@@ -34,7 +34,7 @@ def _add_scenario(commands: _Commands) -> None:
     scenario.add_argument("name", nargs="?", default="")
     scenario.add_argument("--list", action="store_true", help="what each of them shows")
     scenario.add_argument("--backend", choices=BACKENDS, help="the scenario's first by default")
-    scenario.add_argument("--guard", choices=("on", "off", "shadow"), default="on")
+    scenario.add_argument("--guard", choices=("on", "off", "shadow"), help="on by default")
     scenario.add_argument(
         "--time-scale", type=_positive, help="shortens each stage; the rates stay"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from stress.arrivals import LOOK_UP
 from stress.lab.course import AFTER, ALL, BEFORE, DURING
 from stress.phases import KEPT as REGAINED
 from stress.phases import recovered_s, share_good
@@ -177,6 +178,23 @@ def as_expected(label: str = ALL, kinds: Collection[str] = ()) -> Bar:
 
     which = f" ({', '.join(sorted(kinds))})" if kinds else ""
     return Bar(f"{label}: every answer right{which}", check)
+
+
+def served_in_the_end(least: float, label: str = ALL) -> Bar:
+    """Return the bar for the share of users that are served at their first or a later try.
+
+    Args:
+        least: the share, 0 to 1; look-ups, which follow a create, are not counted.
+        label: the part of the run, which must have all tries of its users.
+    """
+
+    def check(course: Course) -> tuple[str, bool]:
+        found = [one for one in course.samples(label) if one.kind != LOOK_UP]
+        users = sum(one.attempt == 1 for one in found)
+        served = sum(one.right for one in found)
+        return f"{served} of {users}, {served / max(1, users):.1%}", served >= least * users > 0
+
+    return Bar(f"{label}: served at the first or a later try >= {least:.1%}", check)
 
 
 def refused_because(reasons: Collection[str], label: str = ALL) -> Bar:

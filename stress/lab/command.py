@@ -59,13 +59,16 @@ def ordered(scenario: Scenario, options: Namespace) -> Order:
     """Return what is asked for, with the scenario's defaults.
 
     Raises:
-        ServerError: the scenario does not run on this backend.
+        ServerError: the scenario does not run on this backend, or with this guard.
     """
     backend = options.backend or next(iter(scenario.environments))
     if backend not in scenario.environments:
         raise ServerError(f"{scenario.name} runs on {', '.join(scenario.environments)} only")
+    guard = Guard(options.guard) if options.guard else scenario.guards[0]
+    if guard not in scenario.guards:
+        raise ServerError(f"{scenario.name} runs with the guard {', '.join(scenario.guards)} only")
     scale = options.time_scale or scenario.time_scale
-    return Order(backend, Guard(options.guard), scale, options.seed)
+    return Order(backend, guard, scale, options.seed)
 
 
 def carry_out(scenario: Scenario, order: Order) -> tuple[Report, Course]:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from stress.result import Run, Sample
     from stress.scenario import Place
 
+    Happened = tuple[str, Span]
+    """A mishap's name, and when it was, seconds from the run's beginning."""
+
 ALL: Final = "all"
 BEFORE, DURING, AFTER = "before", "during", "after"
 
@@ -92,7 +95,7 @@ def usual(scenario: Scenario, order: Order) -> Course:
     with world(scenario.environments[order.backend], order) as made:
         if not scenario.cold:
             made.server.__enter__()
-        run, outage = drive(made, scenario, order)
+        run, happened = drive(made, scenario, order)
         facts, troubles = decisions(made), made.server.troubles()
         made.server.kill()
         made.where.crash()
@@ -101,8 +104,8 @@ def usual(scenario: Scenario, order: Order) -> Course:
     facts["warriors stored"] = str(kept.stored)
     return Course(
         runs={"the whole run": run},
-        parts=parts(scenario, run, outage, order.time_scale),
-        outage=outage,
+        parts=parts(scenario, run, happened, order.time_scale),
+        outage=whole(happened),
         kept=kept,
         troubles=troubles,
         facts=facts,
@@ -147,8 +150,8 @@ def _execute(sql: str, session: Session) -> None:
     session.execute(sql, prepare=False)
 
 
-def drive(made: World, scenario: Scenario, order: Order) -> tuple[Run, Span | None]:
-    """Let the users arrive and the mishaps happen; return the run, and when it was disturbed.
+def drive(made: World, scenario: Scenario, order: Order) -> tuple[Run, list[Happened]]:
+    """Let the users arrive and the mishaps happen; return the run, and when each happened.
 
     Raises:
         OSError: a mishap could not be made.
@@ -171,17 +174,16 @@ def drive(made: World, scenario: Scenario, order: Order) -> tuple[Run, Span | No
         )
         for one in happening:
             one.wait_mended()
-    times = [Span(one.began_s - run.begun_s, one.ended_s - run.begun_s) for one in happening]
-    if not times:
-        return run, None
-    named = zip(times, scenario.mishaps, strict=True)
+    times = [
+        (one.name, Span(took.began_s - run.begun_s, took.ended_s - run.begun_s))
+        for one, took in zip(scenario.mishaps, happening, strict=True)
+    ]
     marks = [
         mark
-        for span, one in named
-        for mark in ((span.from_s, one.name), (span.to_s, f"end of {one.name}"))
+        for name, span in times
+        for mark in ((span.from_s, name), (span.to_s, f"end of {name}"))
     ]
-    whole = Span(min(one.from_s for one in times), max(one.to_s for one in times))
-    return replace(run, marks=marks), whole
+    return replace(run, marks=marks), times
 
 
 def all_users(scenario: Scenario, time_scale: float, seed: int) -> list[User]:
@@ -194,25 +196,36 @@ def all_users(scenario: Scenario, time_scale: float, seed: int) -> list[User]:
     return list(merge(usual_ones, *own, key=lambda one: one.due_s))
 
 
-def parts(scenario: Scenario, run: Run, outage: Span | None, time_scale: float) -> dict[str, Run]:
+def parts(
+    scenario: Scenario, run: Run, happened: Sequence[Happened], time_scale: float
+) -> dict[str, Run]:
     """Return the run's parts by label: ``ALL``, and its phases.
 
     Args:
-        scenario: names its phases; without any they follow from the outage.
+        scenario: names its phases; where it does not they follow from the mishaps.
         run: the whole run.
-        outage: from the first mishap's beginning to the last one's end.
-        time_scale: of the phases.
+        happened: the mishaps. Those with names of their own are parts of their own.
+        time_scale: of the scenario's phases.
     """
     spans = {
         label: Span(one.from_s * time_scale, one.to_s * time_scale)
         for label, one in scenario.phases.items()
     }
+    outage = whole(happened)
     if not spans and outage is not None:
-        end_s = max(run.seconds, outage.to_s)
-        spans = {
-            BEFORE: Span(0.0, outage.from_s), DURING: outage, AFTER: Span(outage.to_s, end_s),
-        }  # fmt: skip
+        spans = {BEFORE: Span(0.0, outage.from_s), DURING: outage}
+        if len({name for name, _ in happened}) > 1:
+            spans |= dict(happened)
+        spans[AFTER] = Span(outage.to_s, max(run.seconds, outage.to_s))
     return {ALL: run, **{label: _part(run, span) for label, span in spans.items()}}
+
+
+def whole(happened: Sequence[Happened]) -> Span | None:
+    """Return the time from the first mishap's beginning to the last one's end, if there was one."""
+    if not happened:
+        return None
+    spans = [span for _, span in happened]
+    return Span(min(one.from_s for one in spans), max(one.to_s for one in spans))
 
 
 def _part(run: Run, span: Span) -> Run:

@@ -131,6 +131,7 @@ class Scenario:
             ``before``, ``during`` and ``after`` come from when they really were.
         mishaps: what goes wrong.
         environments: what the service finds, by backend; the first backend is the default.
+        guards: what the guard may do; the first is the default.
         bars: what is asked.
         retry: what refused clients do.
         patience_s: a request without its whole answer after this long has failed, seconds.
@@ -146,6 +147,7 @@ class Scenario:
     phases: Mapping[str, Span] = field(default_factory=dict)
     mishaps: Sequence[Mishap] = ()
     environments: Mapping[str, Environment] = field(default_factory=lambda: LIMITED)
+    guards: Sequence[Guard] = tuple(Guard)
     bars: Sequence[Bar] = ()
     retry: Retry = ONCE
     patience_s: float = TIMEOUT_S
