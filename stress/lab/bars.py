@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Check = Callable[[Course], tuple[str, bool]]
 
 
+_NOT_RUN: Final = ("not run", False)
+
+
 class Bar(NamedTuple):
     """One thing that is asked.
 
@@ -44,7 +47,7 @@ def _sent(course: Course) -> tuple[str, bool]:
     totals = [one.total for one in summaries]
     adds_up = all(one.sent == one.answered + one.shed + one.failed for one in totals)
     told = "; ".join(f"{one.sent} = {one.answered} + {one.shed} + {one.failed}" for one in totals)
-    return "; ".join(bad) or told, adds_up and not bad
+    return "; ".join(bad) or told or "nothing", bool(totals) and adds_up and not bad
 
 
 def _kept(course: Course) -> tuple[str, bool]:
@@ -99,7 +102,7 @@ def goodput_kept(least: float, label: str = DURING, of: str = BEFORE) -> Bar:
 
     def check(course: Course) -> tuple[str, bool]:
         if label not in course.parts or of not in course.parts:
-            return "not run", False
+            return _NOT_RUN
         now, then = (summarise(course.parts[one]).goodput_per_s for one in (label, of))
         share = now / then if then else 0.0
         return f"{now:.0f}/s of {then:.0f}/s, {share:.0%}", then > 0 and share >= least
@@ -133,6 +136,8 @@ def refused_p99(below_ms: float, label: str = ALL) -> Bar:
     """Return the bar for the 99th percentile of the refusals' latency; none at all are as good."""
 
     def check(course: Course) -> tuple[str, bool]:
+        if label not in course.parts:
+            return _NOT_RUN
         found = percentiles([one.latency_s for one in course.samples(label) if one.reason])
         told = f"p50 {found.p50:.1f}, p99 {found.p99:.1f} ms of {found.count}"
         return (told, found.p99 < below_ms) if found.count else ("none", True)
@@ -150,7 +155,7 @@ def back_within(seconds: float) -> Bar:
     def check(course: Course) -> tuple[str, bool]:
         outage = course.outage or course.between(BEFORE, AFTER)
         if outage is None:
-            return "not run", False
+            return _NOT_RUN
         found_s = recovered_s(course.parts[ALL].samples, outage)
         return ("never" if isnan(found_s) else f"{found_s:.1f} s"), found_s <= seconds
 
@@ -201,6 +206,8 @@ def refused_because(reasons: Collection[str], label: str = ALL) -> Bar:
     """Return the bar that nothing is refused for any other reason than these."""
 
     def check(course: Course) -> tuple[str, bool]:
+        if label not in course.parts:
+            return _NOT_RUN
         found = {one.reason for one in course.samples(label)} - {""}
         return ", ".join(sorted(found)) or "nothing refused", found <= set(reasons)
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 HALF_A_HEAD, BYTE_BY_BYTE, DEAF = "half a head", "a body byte by byte", "does not read"
 
-_COUNT: Final = 120
+COUNT: Final = 120
+"""More than the service has threads, with the default settings on two cores."""
+
 _TICK_S: Final = 0.1
 _RECEIVED_BYTES: Final = 2048
 _ASKED_AT_ONCE: Final = 20
@@ -48,18 +50,20 @@ KINDS: Final[dict[str, Callable[[], Iterator[bytes]]]] = {
 
 
 class SlowClients:
-    """Keeps 120 of a kind connected, in a thread of its own.
+    """Keeps some of a kind connected, in a thread of its own.
 
     A connection that the service closes is opened anew at once, so patience is no way out.
 
     Args:
         target: where the service is.
         kind: one of ``KINDS``.
+        count: how many.
     """
 
-    def __init__(self, target: Target, kind: str) -> None:
+    def __init__(self, target: Target, kind: str, count: int = COUNT) -> None:
         self._target = target
         self._pieces = KINDS[kind]
+        self._count = count
         self._over = Event()
         self._thread = Thread(target=self._run, name="slow clients", daemon=True)
 
@@ -73,7 +77,7 @@ class SlowClients:
         self._thread.join()
 
     def _run(self) -> None:
-        clients = [_Client(self._target, self._pieces) for _ in range(_COUNT)]
+        clients = [_Client(self._target, self._pieces) for _ in range(self._count)]
         while not self._over.wait(_TICK_S):
             for one in clients:
                 one.go_on()

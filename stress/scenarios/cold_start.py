@@ -17,8 +17,9 @@ _UNHEARD: Final = "ECONNREFUSED"
 
 
 def _never_hung(course: Course) -> tuple[str, bool]:
-    failures = sorted({one.failure for one in course.samples(ALL)} - {""})
-    return ", ".join(failures) or "none", set(failures) <= {_UNHEARD}
+    found = course.samples(ALL)
+    failures = sorted({one.failure for one in found} - {""})
+    return ", ".join(failures) or "none", bool(found) and set(failures) <= {_UNHEARD}
 
 
 SCENARIO: Final = Scenario(

@@ -43,12 +43,13 @@ class Pool:
     Args:
         file: the database's.
         timeout_s: how long a request waits for one, seconds.
+        connections: how many there should be.
     """
 
-    def __init__(self, file: str, timeout_s: float) -> None:
+    def __init__(self, file: str, timeout_s: float, connections: int = _CONNECTIONS) -> None:
         self._timeout_s = timeout_s
-        self._free: Queue[duckdb.DuckDBPyConnection] = Queue(_CONNECTIONS)
-        for _ in range(_CONNECTIONS):
+        self._free: Queue[duckdb.DuckDBPyConnection] = Queue(connections)
+        for _ in range(connections):
             try:
                 self._free.put(_connection(file))
             except duckdb.Error as error:
