@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _SCENARIOS = {
+    "scenario": "stress.lab.command",
     "incident": "stress.incident",
     "overload": "stress.overload",
     "group-commit": "stress.group_commit",

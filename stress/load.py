@@ -7,9 +7,9 @@ the run, since its user goes on to look up what was created.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stress.arrivals import CREATE
 from stress.open_loop import fire
 from stress.payloads import CREATED, Payloads, Request, look_up
 from stress.result import Run, Sample
@@ -35,11 +35,51 @@ class User(NamedTuple):
         due_s: when it arrives, seconds from the beginning.
         request: what it sends.
         think_s: how long after the answer it looks up what it created, seconds.
+        source: the loopback address that it comes from; empty for one that users share.
     """
 
     due_s: float
     request: Request
     think_s: float
+    source: str = ""
+
+
+class Retry(NamedTuple):
+    """What clients do when they were refused.
+
+    Attributes:
+        tries: how often a request is sent at most, >= 1.
+        obeys: wait exactly as long as ``Retry-After`` says, and give up where nothing is said;
+            otherwise send again at once, also after no answer at all.
+    """
+
+    tries: int
+    obeys: bool
+
+    def wait_s(self, attempt: int, response: Response | None) -> float | None:
+        """Return after how many seconds a request is sent again; None where it is not.
+
+        Args:
+            attempt: how often it was sent.
+            response: the last answer; None where there was none.
+        """
+        if attempt >= self.tries or (response is not None and not _refusal(response)):
+            return None
+        if not self.obeys:
+            return 0.0
+        told = response.header("Retry-After") if response is not None else ""
+        return float(told) if told else None
+
+
+class _Sent(NamedTuple):
+    """A request under way: whose, and the how-manieth time."""
+
+    user: User
+    attempt: int = 1
+
+
+ONCE: Final = Retry(1, obeys=True)
+"""Nothing is sent a second time."""
 
 
 def users(arrivals: Sequence[Arrival], seed: int) -> list[User]:
@@ -52,7 +92,12 @@ def users(arrivals: Sequence[Arrival], seed: int) -> list[User]:
 
 
 def generate(
-    target: Target, arriving: Sequence[User], seconds: float, *, timeout_s: float = TIMEOUT_S
+    target: Target,
+    arriving: Sequence[User],
+    seconds: float,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    retry: Retry = ONCE,
 ) -> Run:
     """Let the users arrive and return what became of them; Ctrl-C ends the run early.
 
@@ -61,6 +106,7 @@ def generate(
         arriving: the users, by due time.
         seconds: the schedule's length, for the rates, > 0.
         timeout_s: bounds each request, connecting included, > 0.
+        retry: what refused clients do.
 
     Raises:
         NotLoopbackError: the target is elsewhere.
@@ -68,20 +114,22 @@ def generate(
     host = f"{target.host}:{target.port}"
 
     def follow(outcome: Outcome) -> Shot | None:
-        request, think_s = outcome.shot.what
-        if request.kind != CREATE or outcome.response is None:
+        sent: _Sent = outcome.shot.what
+        ended_s = outcome.shot.due_s + outcome.latency_s
+        created = _created(sent.user.request, outcome.response)
+        if created is not None:
+            user = sent.user._replace(
+                due_s=ended_s + sent.user.think_s, request=look_up(created), think_s=0.0
+            )
+            return _shot(_Sent(user), user.due_s, host)
+        wait_s = retry.wait_s(sent.attempt, outcome.response)
+        if wait_s is None:
             return None
-        created = _created(request, outcome.response)
-        if created is None:
-            return None
-        found = look_up(created)
-        due_s = outcome.shot.due_s + outcome.latency_s + think_s
-        return Shot(due_s, _wire(found, host), (found, 0.0))
+        # A kept connection may end just when a client comes back on it; that is his mishap alone.
+        again = _shot(_Sent(sent.user, sent.attempt + 1), ended_s + wait_s, host)
+        return again._replace(fresh=True)
 
-    shots = [
-        Shot(user.due_s, _wire(user.request, host), (user.request, user.think_s))
-        for user in arriving
-    ]
+    shots = [_shot(_Sent(user), user.due_s, host) for user in arriving]
     volley = fire(target, shots, timeout_s=timeout_s, follow=follow)
     return Run(
         [_sample(outcome) for outcome in volley.outcomes],
@@ -95,8 +143,12 @@ def generate(
     )
 
 
-def _created(request: Request, response: Response) -> dict[str, object] | None:
-    if response.status != CREATED or not _is_right(request, response):
+def _shot(sent: _Sent, due_s: float, host: str) -> Shot:
+    return Shot(due_s, _wire(sent.user.request, host), sent, sent.user.source)
+
+
+def _created(request: Request, response: Response | None) -> dict[str, object] | None:
+    if response is None or response.status != CREATED or not _is_right(request, response):
         return None
     return _json(response)
 
@@ -106,20 +158,23 @@ def _is_right(request: Request, response: Response) -> bool:
 
 
 def _sample(outcome: Outcome) -> Sample:
-    request: Request = outcome.shot.what[0]
-    response = outcome.response
-    due_s, lag_s, latency_s = outcome.shot.due_s, outcome.lag_s, outcome.latency_s
-    if response is None:
-        return Sample(
-            request.kind, due_s, lag_s, latency_s, request.expected, failure=outcome.failure
-        )
-    stored = _json(response) if response.status == CREATED else None
-    return Sample(
+    sent: _Sent = outcome.shot.what
+    request, response = sent.user.request, outcome.response
+    sample = Sample(
         request.kind,
-        due_s,
-        lag_s,
-        latency_s,
+        outcome.shot.due_s,
+        outcome.lag_s,
+        outcome.latency_s,
         request.expected,
+        failure=outcome.failure,
+        source=sent.user.source,
+        attempt=sent.attempt,
+    )
+    if response is None:
+        return sample
+    stored = _json(response) if response.status == CREATED else None
+    return replace(
+        sample,
         status=response.status,
         right=_is_right(request, response),
         reason=_refusal(response),

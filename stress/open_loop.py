@@ -45,7 +45,8 @@ def fire(
         target: where the service is.
         shots: the requests, in any order.
         timeout_s: bounds each one from when it is sent, connecting included, > 0.
-        follow: names the request that follows an answered one, on its connection, or None.
+        follow: names the request that follows one that has ended, or None; after an answer it
+            goes on the same connection, where it is not ``fresh``.
         reuse: keep connections for later requests of the same source; otherwise each is opened
             for one request and what follows it.
 
@@ -122,6 +123,7 @@ class _Engine:
                 self._expire()
                 self._read_answers()
         except KeyboardInterrupt:
+            self._follow = None
             for connection in list(self._open.values()):
                 if connection.shot is not None:
                     self._fail(connection, "interrupted")
@@ -237,9 +239,10 @@ class _Engine:
             self._close(connection)
         following = self._follow(outcome) if self._follow is not None else None
         if following is not None:
-            entry = (following.due_s, next(self._numbers), following, connection)
-            heappush(self._due, entry)
-        elif connection.fd >= 0 and self._reuse:
+            self._push(following, None if following.fresh else connection)
+        if following is not None and not following.fresh:
+            return
+        if connection.fd >= 0 and self._reuse:
             self._idle.setdefault(connection.source, []).append(connection)
         else:
             self._close(connection)
@@ -247,8 +250,15 @@ class _Engine:
     def _fail(self, connection: _Connection, failure: str) -> None:
         shot, connection.shot = connection.shot, None
         self._close(connection)
-        if shot is not None:
-            self._ended(shot, connection.lag_s, None, failure)
+        if shot is None:
+            return
+        outcome = self._ended(shot, connection.lag_s, None, failure)
+        following = self._follow(outcome) if self._follow is not None else None
+        if following is not None:
+            self._push(following, None)
+
+    def _push(self, shot: Shot, connection: _Connection | None) -> None:
+        heappush(self._due, (shot.due_s, next(self._numbers), shot, connection))
 
     def _ended(
         self, shot: Shot, lag_s: float, response: Response | None, failure: str = ""

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="python -m stress", description="Stress the service.")
     commands = top.add_subparsers(dest="command", required=True)
+    _add_scenario(commands)
     _add_loads(commands)
     _add_drills(commands)
     _add_costs(commands)
@@ -29,6 +30,19 @@ def parser() -> argparse.ArgumentParser:
     _add_operators_view(commands)
     _add_quality(commands)
     return top
+
+
+def _add_scenario(commands: _Commands) -> None:
+    scenario = commands.add_parser("scenario", help="one of the lab's scenarios; --list names them")
+    scenario.add_argument("name", nargs="?", default="")
+    scenario.add_argument("--list", action="store_true", help="what each of them shows")
+    scenario.add_argument("--backend", choices=BACKENDS, help="the scenario's first by default")
+    scenario.add_argument("--guard", choices=("on", "off", "shadow"), help="on by default")
+    scenario.add_argument(
+        "--time-scale", type=_positive, help="shortens each stage; the rates stay"
+    )
+    scenario.add_argument("--seed", type=int, default=1)
+    _add_out((scenario,))
 
 
 def _add_loads(commands: _Commands) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from stress.arrivals import CREATE, LOOK_UP, NO_TERM, SEARCH
+from stress.arrivals import CREATE, LARGE, LOOK_UP, NO_TERM, SEARCH, TOO_LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ STYLES = (
     "Sambo", "Savate", "Silat", "Sumo", "Systema", "Taekwondo", "Tai Chi", "Wing Chun", "Wrestling",
 )  # fmt: skip
 
-CREATED, OK, BAD_REQUEST, UNPROCESSABLE = 201, 200, 400, 422
+CREATED, OK, BAD_REQUEST, CONTENT_TOO_LARGE, UNPROCESSABLE = 201, 200, 400, 413, 422
 
 _LETTERS = string.ascii_letters + " "
 _NONSENSE = ("", "yesterday", "1980/01/02", "02-01-1980", "1980-1-2", "0000-00-00", "null")
@@ -35,6 +35,8 @@ _SKILLS_MAX, _SKILLS_DRAWN = 20, 26
 _NULL_SKILLS = 14
 _TERM_MAX = 50
 _FOUND_MAX = 50
+_SKILL_MAX = 250
+_TOO_LONG_BYTES = (66_000, 200_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ class Payloads:
             return Request(SEARCH, "GET", f"/warrior?t={quote_plus(term)}", OK, term=term)
         if kind == NO_TERM:
             return Request(NO_TERM, "GET", "/warrior", BAD_REQUEST)
+        if kind == LARGE:
+            return self._large()
+        if kind == TOO_LONG:
+            body = b'"' + b"x" * self._draw.randint(*_TOO_LONG_BYTES) + b'"'
+            return Request(TOO_LONG, "POST", "/warrior", CONTENT_TOO_LARGE, body)
         raise ValueError(f"no kind {kind!r} arrives by schedule")
 
     def think_s(self) -> float:
@@ -145,6 +152,15 @@ class Payloads:
         expected = CREATED if good else UNPROCESSABLE
         body = json.dumps(fields).encode()
         return Request(CREATE, "POST", "/warrior", expected, body, fields)
+
+    def _large(self) -> Request:
+        fields = {
+            "name": self._text(_NAME_MAX),
+            "dob": "1980-01-02",
+            "fight_skills": [self._text(_SKILL_MAX) for _ in range(_SKILLS_MAX)],
+        }
+        body = json.dumps(fields).encode()
+        return Request(LARGE, "POST", "/warrior", CREATED, body, fields)
 
     def _text(self, length: int) -> str:
         return "".join(self._draw.choices(_LETTERS, k=length))

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from stress.arrivals import CREATE, LOOK_UP, NO_TERM, SEARCH
+from stress.arrivals import CREATE, LARGE, LOOK_UP, SEARCH, WITHOUT_DATABASE
 from stress.result import percentiles
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 BREAKER_OPEN: Final = "breaker_open"
 KINDS_OF_LANE: Final[Mapping[str, frozenset[str]]] = {
     "read": frozenset({SEARCH, LOOK_UP}),
-    "write": frozenset({CREATE}),
-    "all": frozenset({SEARCH, LOOK_UP, CREATE}),
+    "write": frozenset({CREATE, LARGE}),
+    "all": frozenset({SEARCH, LOOK_UP, CREATE, LARGE}),
 }
 """The kinds of requests that use each lane's database."""
 KEPT: Final = 0.95
@@ -79,7 +79,7 @@ def look_at(run: Run, outage: Span, kinds: Collection[str]) -> Seen:
         max(0.0, last_s - failed_s) if later and not math.isnan(failed_s) else math.nan,
         percentiles(early),
         percentiles(later),
-        _recovered_s(run.samples, outage),
+        recovered_s(run.samples, outage),
     )
 
 
@@ -92,8 +92,14 @@ def _failed(sample: Sample, outage: Span) -> bool:
     return failed and outage.has(_end_s(sample))
 
 
-def _recovered_s(samples: Sequence[Sample], outage: Span) -> float:
-    database = [sample for sample in samples if sample.kind != NO_TERM]
+def recovered_s(samples: Sequence[Sample], outage: Span) -> float:
+    """Return how long after its end goodput was back for good, seconds; NaN where it never was.
+
+    Args:
+        samples: the whole run's.
+        outage: what it must recover from.
+    """
+    database = [sample for sample in samples if sample.kind not in WITHOUT_DATABASE]
     before = share_good([sample for sample in database if sample.due_s < outage.from_s])
     after = [sample for sample in database if sample.due_s >= outage.to_s]
     last_s = max((sample.due_s for sample in after), default=outage.to_s)
@@ -116,5 +122,6 @@ def part(run: Run, span: Span) -> Run:
     """Return the requests of a run that were due in a span, as a run of their own."""
     samples = [sample for sample in run.samples if span.has(sample.due_s)]
     return replace(
-        run, samples=samples, sent=len(samples), seconds=max(_STEP_S, span.to_s - span.from_s)
-    )
+        run, samples=samples, sent=len(samples), seconds=max(_STEP_S, span.to_s - span.from_s),
+        from_s=span.from_s,
+    )  # fmt: skip

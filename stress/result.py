@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stress.arrivals import KINDS, NO_TERM
+from stress.arrivals import KINDS, WITHOUT_DATABASE
 from stress.shots import OWN_LIMITS
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Sample:
         failure: why there was no answer; empty where there was one.
         acknowledged: the warrior as a 201 describes it; None for all other answers.
         submitted: the warrior as it was sent, with that.
+        source: the address that its client has for itself; empty for all others.
+        attempt: 1, or more where its client sent it again.
     """
 
     kind: str
@@ -50,6 +52,8 @@ class Sample:
     failure: str = ""
     acknowledged: Mapping[str, Any] | None = field(default=None, repr=False)
     submitted: Mapping[str, Any] | None = field(default=None, repr=False)
+    source: str = ""
+    attempt: int = 1
 
     @property
     def answered(self) -> bool:
@@ -76,6 +80,7 @@ class Run:
         took_s: from the beginning to the last outcome, seconds.
         begun_s: when it began, by ``perf_counter``.
         marks: moments to show in its plots, seconds from its beginning, and their names.
+        from_s: when its schedule began; more than 0 for a part of a run.
     """
 
     samples: Sequence[Sample]
@@ -87,6 +92,7 @@ class Run:
     took_s: float = 0.0
     begun_s: float = 0.0
     marks: Sequence[tuple[float, str]] = ()
+    from_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +195,8 @@ def percentiles(latencies_s: Sequence[float]) -> Percentiles:
 def summarise(run: Run) -> Summary:
     """Return the summary of a run."""
     samples = run.samples
-    database = [sample for sample in samples if sample.kind != NO_TERM]
-    good_ends = [one.due_s + one.latency_s for one in database if one.good]
+    database = [sample for sample in samples if sample.kind not in WITHOUT_DATABASE]
+    good_ends = [one.due_s + one.latency_s - run.from_s for one in database if one.good]
     lags = sorted(sample.lag_s for sample in samples)
     lag = percentile(lags, 0.99)
     kinds = {

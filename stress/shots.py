@@ -34,12 +34,14 @@ class Shot(NamedTuple):
         wire: all its bytes.
         what: the caller's own; handed back with the outcome.
         source: the loopback address that it comes from; empty for any.
+        fresh: it has a new connection, even where it follows an answer.
     """
 
     due_s: float
     wire: bytes
     what: Any = None
     source: str = ""
+    fresh: bool = False
 
 
 class Outcome(NamedTuple):

@@ -1,0 +1,1 @@
+"""What runs the scenarios: their description, their bars, one command."""
