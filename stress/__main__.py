@@ -24,6 +24,7 @@ _SCENARIOS = {
     "gil": "stress.gil",
     "compare": "stress.compare.command",
     "metrics-cost": "stress.metrics_cost",
+    "search-scale": "stress.search_scale",
     "stampede": "stress.stampede",
     "outage": "stress.outage",
     "chaos": "stress.chaos",

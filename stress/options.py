@@ -68,7 +68,7 @@ def _add_drills(commands: _Commands) -> None:
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    _add_out((outage, chaos))
+    _add_out((outage, chaos, kills))
 
 
 def _add_costs(commands: _Commands) -> None:
@@ -83,7 +83,11 @@ def _add_costs(commands: _Commands) -> None:
     gil.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn's parts")
     cost = commands.add_parser("metrics-cost", help="what measuring costs, and a scrape")
     cost.add_argument("--rounds", type=_count, default=9)
-    _add_out((commit, overhead, gil, cost))
+    scale = commands.add_parser("search-scale", help="how fast reads are with many warriors")
+    scale.add_argument("--backend", choices=BACKENDS, required=True)
+    scale.add_argument("--rows", type=_count, default=1_000_000, help="warriors to store")
+    scale.add_argument("--repeat", type=_count, default=11, help="calls of each kind")
+    _add_out((commit, overhead, gil, cost, scale))
 
 
 def _add_models(commands: _Commands) -> None:
