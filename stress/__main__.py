@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ _SCENARIOS = {
     "scrapes": "stress.scrapes",
     "page-pictures": "stress.page_pictures",
     "adaptive": "stress.adaptive",
+    "scorecard": "stress.scorecard.command",
 }
 _INTERRUPTED = 130
 
@@ -57,4 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Who ends it from outside wants the same as by Ctrl-C: nothing is left running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

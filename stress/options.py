@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     _add_costs(commands)
     _add_models(commands)
     _add_operators_view(commands)
+    _add_scorecard(commands)
     return top
 
 
@@ -120,6 +121,22 @@ def _add_operators_view(commands: _Commands) -> None:
     pictures.add_argument(
         "--dashboards", type=Path, help="draw the dashboard's rows to this folder"
     )
+
+
+def _add_scorecard(commands: _Commands) -> None:
+    card = commands.add_parser("scorecard", help="every claim in its short form, on one page")
+    card.add_argument("--only", default="", metavar="CLAIMS", help="names with commas")
+    card.add_argument("--list", action="store_true", help="print the claims and their commands")
+    card.add_argument("--long", action="store_true", help="the long forms; hours, without --only")
+    card.add_argument("--date", default="", help="told as the run's, YYYY-MM-DD; today's in UTC")
+    card.add_argument(
+        "--kept", type=Path, default=Path("docs/scorecard.json"), metavar="FILE",
+        help="the scorecard that the new one is compared with",
+    )  # fmt: skip
+    card.add_argument("--accept", action="store_true", help="put the results into that file")
+    card.add_argument("--readme", action="store_true", help="make the README's table from it")
+    card.add_argument("--check", action="store_true", help="with --readme: only say if it is stale")
+    card.add_argument("--out", type=Path, default=Path("stress-results/scorecard"))
 
 
 def _add_backend(commands: Iterable[_Parser]) -> None:
