@@ -57,7 +57,10 @@ def page(
         card: says what it ran on.
     """
     groups = (
-        ("Falls short, or says nothing", [row for row in _worst_first(rows) if row.result.state is not State.MET]),
+        (
+            "Falls short, or says nothing",
+            [row for row in _worst_first(rows) if row.result.state is not State.MET],
+        ),
         ("Met, but worse than before", [row for row in rows if _met(row) and _worse(row)]),
         ("Met", [row for row in rows if _met(row) and not _worse(row)]),
     )
