@@ -76,7 +76,8 @@ def page(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>{escape(title)}</h1><p class=lead>{escape(summary(rows))}</p>{_LEGEND}{sections}"
+        f"<h1>{escape(title)}</h1><p class=lead>{escape(summary(rows))}</p>"
+        f"<p class=index>{' '.join(map(_chip, rows))}</p>{_LEGEND}{sections}"
         f"<section><h2>Run on</h2>{_table(card.machine)}{_table(card.versions)}</section>"
         "</main></body></html>\n"
     )
@@ -102,6 +103,11 @@ def summary(rows: Sequence[Row]) -> str:
     took_s = sum({row.claim.command: row.result.took_s for row in rows}.values())
     took = f" It took {took_s / 60:.1f} minutes."
     return f"Of {len(rows)} claims: {words.counted(results)}.{against}{took}"
+
+
+def _chip(row: Row) -> str:
+    name, state = escape(row.claim.name), row.result.state
+    return f'<a class="badge {state.name.lower()}" href="#{name}" title="{state}">{name}</a>'
 
 
 def _worst_first(rows: Sequence[Row]) -> list[Row]:

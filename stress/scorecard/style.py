@@ -20,6 +20,7 @@ article{background:var(--card);border:1px solid var(--line);border-radius:6px;
 padding:.7em .9em;margin:.6em 0;overflow-wrap:anywhere}
 article header{display:flex;flex-wrap:wrap;gap:.3em .7em;align-items:baseline}
 .badge{font-size:.8em;font-weight:600;border:1px solid;border-radius:4px;padding:0 .45em}
+.index{line-height:1.9}.index a{text-decoration:none;white-space:nowrap}
 .met{color:var(--good)}.missed{color:var(--bad)}.void,.not_run{color:var(--doubt)}
 .worse{color:var(--bad);font-weight:600}.better{color:var(--good)}
 .why{color:var(--doubt)}
@@ -32,7 +33,7 @@ align-items:center;margin:.15em 0}
 .gauge .bar{stroke:var(--ink);stroke-width:1.5}.gauge .met{fill:var(--good)}
 .gauge .missed{fill:var(--bad)}.gauge .before{fill:none;stroke:var(--quiet);stroke-width:1.5}
 details{margin:.2em 0}summary{cursor:pointer;color:var(--quiet);font-size:.87em}
-footer{margin-top:.4em}code{font-size:.95em}a{color:inherit}
+footer{margin-top:.4em}code{font-size:.95em}footer a{color:inherit}
 table{border-collapse:collapse;margin:.5em 0}th{text-align:left;font-weight:400;
 color:var(--quiet);padding:.1em 1em .1em 0}td{padding:.1em 0}
 @media(max-width:44em){.figure{grid-template-columns:1.2em minmax(0,1fr)}
