@@ -42,7 +42,7 @@ def test_a_bar_with_a_number_has_a_figure(bar: str, reached: str, figure: Figure
     ("bar", "reached"),
     [
         ("no 5xx", "0"),
-        ("refusals p50 < 2 ms, p99 < 20 ms", "0.4 and 57 ms"),
+        ("refusals p50 < 2 ms, p99 < 20 ms", "0.4 ms and 57 ms"),
         ("shadow mode's share within 10% of enforce's", "31% foretold, 49% shed"),
         ("answered + shed <= counted <= sent, but for 3 kills", "5 + 2 <= 7 <= 9"),
         ("p99 < 20 ms", "nan ms"),

@@ -103,6 +103,12 @@ def test_a_kept_result_of_the_other_form_says_which_run_it_is_of() -> None:
     assert "not run yet" in told(others=[(claim(), None)])
 
 
+def test_a_bar_of_which_the_run_says_nothing_has_no_strip() -> None:
+    late = Verdict("p99 < 20 ms", "7 ms late", met=False, void=True)
+    assert "<svg" not in told(row(claim(shown=SHOWN), result(late, state=State.VOID)))
+    assert "<svg" in told(row(claim(shown=SHOWN), result(FAST)))
+
+
 def test_a_machine_that_was_busy_with_something_else_is_told() -> None:
     assert "others took 1.2 cores" in told(row(claim(), result(FAST, others_cores=1.23)))
     assert "others took" not in told(row(claim(), result(FAST, others_cores=0.3)))
@@ -125,7 +131,7 @@ def test_a_gauge_has_its_figure_in_its_place(figure: Figure, x: float) -> None:
 
 def test_a_gauge_shows_the_last_figure_and_what_is_off_its_scale() -> None:
     text = gauge(Figure(99.0, 10.0, more=False), Figure(5.0, 10.0, more=False), "<", met=False)
-    assert '<polygon class="missed"' in text
+    assert '<polygon class="missed" points="209.0,' in text
     assert '<circle class="before"' in text
     assert "<title>&lt;</title>" in text
 
