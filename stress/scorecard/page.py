@@ -125,7 +125,7 @@ def _worse(row: Row) -> bool:
 
 def _article(row: Row) -> str:
     claim, result = row.claim, row.result
-    short = words.told(claim, result)
+    short = sorted(words.told(claim, result), key=lambda one: one.verdict.met)
     rest = [one for one in result.verdicts if all(one is not each.verdict for each in short)]
     more = "".join(_figure(f"{one.bar}: {one.reached}", one, row) for one in rest)
     beside = "".join(
@@ -174,8 +174,9 @@ def _figure(text: str, verdict: Verdict, row: Row) -> str:
         before = change.before if change else None
         strip = gauge(figure, before, f"{verdict.bar}: {verdict.reached}", met=verdict.met)
     told = f"<span class=change>{escape(_change(change, row.claim.noise))}</span>" if change else ""
+    width = "" if strip else " wide"
     return (
-        f'<div class=figure><span class="mark {mark}"></span><span>{escape(text)}</span>'
+        f'<div class="figure{width}"><span class="mark {mark}"></span><span>{escape(text)}</span>'
         f"{strip}{told}</div>"
     )
 
