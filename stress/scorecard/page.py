@@ -173,7 +173,11 @@ def _figure(text: str, verdict: Verdict, row: Row) -> str:
     if figure is not None and not verdict.void:
         before = change.before if change else None
         strip = gauge(figure, before, f"{verdict.bar}: {verdict.reached}", met=verdict.met)
-    told = f"<span class=change>{escape(_change(change, row.claim.noise))}</span>" if change else ""
+    told = (
+        f'<span class="change {change.word}">{escape(_change(change, row.claim.noise))}</span>'
+        if change
+        else ""
+    )
     width = "" if strip else " wide"
     return (
         f'<div class="figure{width}"><span class="mark {mark}"></span><span>{escape(text)}</span>'

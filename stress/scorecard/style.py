@@ -26,6 +26,7 @@ article header{display:flex;flex-wrap:wrap;gap:.3em .7em;align-items:baseline}
 .why{color:var(--doubt)}
 .figure{display:grid;grid-template-columns:1.2em minmax(0,1fr) 220px 11em;gap:.2em .6em;
 align-items:center;margin:.15em 0}
+.figure.wide>:nth-child(2){grid-column:2/4}
 .figure .change{grid-column:4}.figure .gauge{grid-column:3}
 .mark.met::before{content:"\\2713"}.mark.missed::before{content:"\\2717"}
 .mark.void::before{content:"?"}
@@ -37,5 +38,5 @@ footer{margin-top:.4em}code{font-size:.95em}footer a{color:inherit}
 table{border-collapse:collapse;margin:.5em 0}th{text-align:left;font-weight:400;
 color:var(--quiet);padding:.1em 1em .1em 0}td{padding:.1em 0}
 @media(max-width:44em){.figure{grid-template-columns:1.2em minmax(0,1fr)}
-.figure .gauge,.figure .change{grid-column:2}}
+.figure .gauge,.figure .change,.figure.wide>:nth-child(2){grid-column:2}}
 """
