@@ -134,6 +134,7 @@ def _add_scorecard(commands: _Commands) -> None:
         help="the scorecard that the new one is compared with",
     )  # fmt: skip
     card.add_argument("--accept", action="store_true", help="put the results into that file")
+    card.add_argument("--disturbed", action="store_true", help="and what others disturbed")
     card.add_argument("--readme", action="store_true", help="make the README's table from it")
     card.add_argument("--check", action="store_true", help="with --readme: only say if it is stale")
     card.add_argument("--out", type=Path, default=Path("stress-results/scorecard"))

@@ -60,8 +60,8 @@ def run(options: Namespace) -> int:
     """Run the claims' commands, print and write the scorecard.
 
     Args:
-        options: ``out``, ``only``, ``long``, ``date``, ``kept``, ``accept``, ``list``, ``readme``,
-            ``check``.
+        options: ``out``, ``only``, ``long``, ``date``, ``kept``, ``accept``, ``disturbed``,
+            ``list``, ``readme``, ``check``.
 
     Returns:
         0 where every claim is met, 1 where one is not, 130 after Ctrl-C.
@@ -86,10 +86,20 @@ def run(options: Namespace) -> int:
     plan = Plan(mine, form, others, options.out, kept, origin)
     card, interrupted = _run(plan, Scorecard(found, machine.versions()))
     if options.accept:
-        options.kept.write_text(stored.dump(kept.merged(card)), encoding="utf-8")
-        print(f"written: {options.kept}")
+        accepted = kept.merged(card, disturbed=options.disturbed)
+        options.kept.write_text(stored.dump(accepted), encoding="utf-8")
+        print(f"written: {options.kept}", *_not_kept(accepted, card), sep="\n")
     met = all(one.state is State.MET for one in card.results)
     return _INTERRUPTED if interrupted else int(not met)
+
+
+def _not_kept(accepted: Scorecard, card: Scorecard) -> list[str]:
+    return [
+        f"not kept: {one.claim}, "
+        + (f"others took {one.others_cores:.1f} cores" if one.has_figures else words.state(one))
+        for one in card.results
+        if one not in accepted.results
+    ]
 
 
 def _chosen(names: str) -> Sequence[Claim]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from stress.report import Verdict
 
+OTHERS_MOST: Final = 0.35
+"""More processor time than this, in cores, that others take makes a figure doubtful."""
 NOISE: Final = 1.5
 """A figure is better or worse than the last one only beyond this factor, where none is stated."""
 
@@ -125,6 +127,16 @@ class Result:
     others_cores: float = 0.0
 
     @property
+    def disturbed(self) -> bool:
+        """Whether others took so much of the machine that its figures are doubtful."""
+        return self.others_cores > OTHERS_MOST
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether its figures say anything."""
+        return self.state in {State.MET, State.MISSED}
+
+    @property
     def key(self) -> tuple[str, Form]:
         """By which a result takes an earlier one's place."""
         return self.claim, self.form
@@ -148,11 +160,19 @@ class Scorecard:
         """Return a result, or None where there is none."""
         return next((one for one in self.results if one.key == (claim, form)), None)
 
-    def merged(self, newer: Scorecard) -> Scorecard:
-        """Return it with what was run anew put in the place of what was there.
+    def merged(self, newer: Scorecard, *, disturbed: bool = False) -> Scorecard:
+        """Return it with new results in the place of earlier ones of the same claim and form.
 
-        What was not run replaces nothing.
+        What says nothing replaces nothing.
+
+        Args:
+            newer: the new results, and what they ran on.
+            disturbed: take doubtful figures too.
         """
-        ran = {one.key: one for one in newer.results if one.state is not State.NOT_RUN}
+        ran = {
+            one.key: one
+            for one in newer.results
+            if one.has_figures and (disturbed or not one.disturbed)
+        }
         kept = [ran.pop(one.key, one) for one in self.results]
         return Scorecard(newer.machine, newer.versions, (*kept, *ran.values()))

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from stress.scorecard.model import Claim, Result, Scorecard
     from stress.scorecard.trend import Change, Trend
 
-OTHERS_MOST: Final = 0.35
-"""More processor time than this, in cores, that others take makes a figure doubtful."""
-
 _MARKS: Final = {True: "met", False: "missed"}
 
 
@@ -208,7 +205,7 @@ def _footer(row: Row) -> str:
     parts = [f"<code>python -m {escape(result.command or row.claim.command.long)}</code>"]
     if result.took_s:
         parts.append(f"{result.took_s:.0f} s")
-    if result.others_cores > OTHERS_MOST:
+    if result.disturbed:
         parts.append(f"others took {result.others_cores:.1f} cores meanwhile: read with care")
     parts += [f'<a href="{escape(href)}">{escape(text)}</a>' for text, href in row.links]
     if result.command != row.claim.command.long:

@@ -62,7 +62,9 @@ def _told(claim: Claim, result: Result) -> str:
     run = f"{result.form}, {result.origin.date}"
     if result.command != claim.command.arguments(result.form):
         run += f" by `python -m {result.command}`"
-    if not words.has_figures(result):
+    if result.disturbed:
+        run += f", while others took {result.others_cores:.1f} cores"
+    if not result.has_figures:
         return f"{run}: **{words.state(result)}**"
     state = "met" if result.state is State.MET else "**missed**"
     figures = [

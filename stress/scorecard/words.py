@@ -54,8 +54,3 @@ def counted(results: Sequence[Result]) -> str:
     """Return how many there are of each state, those that fall short first."""
     counts = [(sum(one.state is each for one in results), each) for each in State]
     return ", ".join(f"{count} {each}" for count, each in counts if count)
-
-
-def has_figures(result: Result) -> bool:
-    """Return whether its figures say anything."""
-    return result.state in {State.MET, State.MISSED}

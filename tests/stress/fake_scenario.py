@@ -15,6 +15,7 @@ from stress.report import Report, Verdict
 VERDICTS = {
     "good": [Verdict("2x: p99 < 20 ms", "7 ms", met=True), Verdict("5x: kept", "yes", met=True)],
     "missed": [Verdict("2x: p99 < 20 ms", "90 ms", met=False)],
+    "leaves": [Verdict("2x: p99 < 20 ms", "7 ms", met=True)],
     "void": [Verdict("2x: p99 < 20 ms", "late", met=False, void=True)],
 }
 
@@ -33,6 +34,11 @@ def main() -> int:
         raise RuntimeError("out of luck")
     if options.how in {"hangs", "clings"}:
         _hang(options)
+    if options.how == "leaves":
+        other = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True
+        )
+        (options.out / "pids").write_text(f"{other.pid}")
     told = Report("A fake", verdicts=VERDICTS.get(options.how, []), facts={"beside": "a fact"})
     report.write(told, {}, options.out, "fake")
     return 0 if told.met else 1

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -33,6 +34,9 @@ PATIENCE_S = 60.0
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
+    # What else this machine does is not what is tested.
+    monkeypatch.setattr(running, "machine_busy_s", lambda: 0.0)
+
     def start(*claims, more=()):
         monkeypatch.setattr(scorecard, "CLAIMS", claims)
         where = ("--out", str(tmp_path / "out"), "--kept", str(tmp_path / "kept.json"))
@@ -88,6 +92,26 @@ def test_all_met_is_status_0_and_accepted_results_are_what_the_next_run_is_compa
     assert stored.load(tmp_path / "kept.json").results[-1].form is Form.LONG
 
 
+def test_figures_that_others_disturbed_are_kept_only_on_demand(run, tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "kept.json"
+    used_s = count(0, 1000)
+    monkeypatch.setattr(running, "machine_busy_s", lambda: float(next(used_s)))
+    assert run(GOOD, VOID, more=["--accept"]) == 1
+    assert stored.load(kept).results == ()
+    told = capsys.readouterr().out
+    assert "not kept: good, others took" in told
+    assert "not kept: void, void: 2x: p99 < 20 ms: late" in told
+    run(GOOD, more=["--accept", "--disturbed"])
+    assert [one.claim for one in stored.load(kept).results] == ["good"]
+
+
+def test_nothing_that_a_command_started_outlives_it(tmp_path):
+    tmp_path.joinpath("out").mkdir()
+    ended = running.run(command("leaves"), Form.SHORT, tmp_path / "out")
+    assert (ended.status, len(ended.reports)) == (0, 1)
+    assert gone(int((tmp_path / "out" / "pids").read_text()))
+
+
 def test_what_an_earlier_run_wrote_is_no_result(run, written):
     assert run(claim("same", "good")) == 0
     assert run(claim("same", "crashed")) == 1
@@ -138,17 +162,7 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(how, tmp_
 
 
 def gone(pid):
-    # Its parent may have died first; then the system's first process reaps it.
-    until_s, tick = monotonic() + PATIENCE_S, Event()
-    while monotonic() < until_s:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state in "ZX":
-            return True
-        tick.wait(0.05)
-    return False
+    return not Path(f"/proc/{pid}").exists()
 
 
 _CTRL_C = """

@@ -98,16 +98,20 @@ def test_what_is_no_scorecard_is_said(text: str, tmp_path: Path) -> None:
 
 
 def test_new_results_take_the_place_of_old_ones_of_their_form_alone() -> None:
-    lost = result(claim="other", state=State.NOT_RUN, why="interrupted")
-    kept = Scorecard(results=(*CARD.results, result(WHOLE, claim="other")))
-    found = kept.merged(Scorecard({"cores": "8"}, {}, (result(SLOW), lost, result(claim="new"))))
-    assert found.results == (
+    others = [result(WHOLE, claim=name) for name in ("lost", "void", "disturbed")]
+    kept = Scorecard(results=(*CARD.results, *others))
+    busy = result(claim="disturbed", others_cores=1.0)
+    new = (
         result(SLOW),
-        CARD.results[1],
-        result(WHOLE, claim="other"),
+        result(claim="lost", state=State.NOT_RUN),
+        result(claim="void", state=State.VOID),
+        busy,
         result(claim="new"),
     )
+    found = kept.merged(Scorecard({"cores": "8"}, {}, new))
+    assert found.results == (result(SLOW), CARD.results[1], *others, result(claim="new"))
     assert found.machine == {"cores": "8"}
+    assert busy in kept.merged(Scorecard(results=new), disturbed=True).results
 
 
 def test_the_claims_have_names_of_their_own() -> None:

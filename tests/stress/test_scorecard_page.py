@@ -152,6 +152,8 @@ def test_the_readme_tells_forms_and_dates_apart() -> None:
 
 def test_the_readme_tells_what_is_void_not_run_or_run_otherwise() -> None:
     assert "short, 2026-01-02: **void: late** |" in table(result(state=State.VOID, why="late"))
+    busy = result(FAST, others_cores=1.23)
+    assert "short, 2026-01-02, while others took 1.2 cores: met" in table(busy)
     assert "by `python -m stress x`: met" in table(result(FAST, command="stress x"))
     assert table().endswith("| not yet |")
     assert "a \\| b" in table(text="a | b")
