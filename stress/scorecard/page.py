@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stress.scorecard import figures, words
@@ -53,28 +54,22 @@ def page(
         others: claims that this form can't show, and their kept results of the other form.
         card: says what it ran on.
     """
-    groups = (
-        (
-            "Falls short, or says nothing",
-            [row for row in _worst_first(rows) if row.result.state is not State.MET],
-        ),
-        ("Met, but worse than before", [row for row in rows if _met(row) and _worse(row)]),
-        ("Met", [row for row in rows if _met(row) and not _worse(row)]),
-    )
-    sections = "".join(
-        f"<section><h2>{name} ({len(those)})</h2>{''.join(map(_article, those))}</section>"
-        for name, those in groups
-        if those
-    )
-    if others:
-        apart = "".join(_apart(claim, result) for claim, result in others)
-        sections += f"<section><h2>Only in the other form ({len(others)})</h2>{apart}</section>"
+    met = [row for row in rows if row.result.state is State.MET]
+    short = [row for row in rows if row.result.state is not State.MET]
+    short.sort(key=lambda row: list(State).index(row.result.state))
+    sections = {
+        "Falls short, or says nothing": map(_article, short),
+        "Met, but worse than before": map(_article, filter(_worse, met)),
+        "Met": map(_article, filterfalse(_worse, met)),
+        "Only in the other form": (_apart(claim, result) for claim, result in others),
+    }
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         f"<h1>{escape(title)}</h1><p class=lead>{escape(summary(rows))}</p>"
-        f"<p class=index>{' '.join(map(_chip, rows))}</p>{_LEGEND}{sections}"
+        f"<p class=index>{' '.join(map(_chip, rows))}</p>{_LEGEND}"
+        f"{''.join(_section(name, list(those)) for name, those in sections.items())}"
         f"<section><h2>Run on</h2>{_table(card.machine)}{_table(card.versions)}</section>"
         "</main></body></html>\n"
     )
@@ -107,13 +102,10 @@ def _chip(row: Row) -> str:
     return f'<a class="badge {state.name.lower()}" href="#{name}" title="{state}">{name}</a>'
 
 
-def _worst_first(rows: Sequence[Row]) -> list[Row]:
-    order = list(State)
-    return sorted(rows, key=lambda row: order.index(row.result.state))
-
-
-def _met(row: Row) -> bool:
-    return row.result.state is State.MET
+def _section(name: str, articles: Sequence[str]) -> str:
+    if not articles:
+        return ""
+    return f"<section><h2>{name} ({len(articles)})</h2>{''.join(articles)}</section>"
 
 
 def _worse(row: Row) -> bool:

@@ -75,8 +75,12 @@ def trend(claim: Claim, now: Result, before: Result | None) -> Trend:
     }
     words = {one.word for one in changes.values()}
     word = next((one for one in Word if one in words), Word.NONE)
-    other = before.origin.machine != now.origin.machine
-    return Trend(word, changes, caution="another machine" if other else "")
+    cautions = {
+        "another machine": before.origin.machine != now.origin.machine,
+        "disturbed by others": now.disturbed,
+        "the last one was disturbed by others": before.disturbed,
+    }
+    return Trend(word, changes, caution=", ".join(text for text, true in cautions.items() if true))
 
 
 def _incomparable(now: Result, before: Result | None) -> str:

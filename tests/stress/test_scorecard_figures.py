@@ -126,6 +126,12 @@ def test_another_machine_is_a_caution() -> None:
     assert not trend(claim(), result(FAST), result(FAST)).caution
 
 
+def test_so_is_what_others_did_meanwhile() -> None:
+    quiet, busy = result(FAST), result(FAST, others_cores=1.0)
+    assert trend(claim(), busy, quiet).caution == "disturbed by others"
+    assert trend(claim(), quiet, busy).caution == "the last one was disturbed by others"
+
+
 @pytest.mark.parametrize(
     ("now", "before", "why"),
     [
