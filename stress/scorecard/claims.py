@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stress.compare.cell import KEPT, NEW
 from stress.havoc import KILL_DATABASE, KILL_WORKER, RELOAD, STOP_DATABASE, STOP_WORKER
 from stress.scorecard.model import Claim, Command
 
@@ -92,8 +93,8 @@ def _compare(factor: int) -> Claim:
         ">= 95 % of the capacity and not below the proxies, p99 of the admitted < 3x its unloaded, "
         "refusals' p50 < 2 ms and p99 < 20 ms",
         shown=(
-            ("goodput, new connections", f"{factor}x, new: goodput >="),
-            ("kept ones", f"{factor}x, kept: goodput >="),
+            ("goodput, new connections", f"{factor}x, {NEW}: goodput >="),
+            ("kept ones", f"{factor}x, {KEPT}: goodput >="),
         ),
         bars=(f"{factor}x, ", "the comparison ran"), noise=1.3,
     )  # fmt: skip

@@ -125,9 +125,13 @@ def _article(row: Row) -> str:
         f"{_badge(result.state)}{_trend(row)}</header>{_asked(claim)}"
         + (f"<p class=why>{escape(result.why)}</p>" if result.why else "")
         + "".join(_figure(one.text, one.verdict, row) for one in short)
-        + (f"<details><summary>{len(rest)} more bars</summary>{more}</details>" if rest else "")
+        + (f"<details><summary>{_rest(result)}</summary>{more}</details>" if rest else "")
         + f"{beside}{_kept(claim, row.other)}{_footer(row)}</article>"
     )
+
+
+def _rest(result: Result) -> str:
+    return "the other bars" if result.has_figures else "what it wrote nevertheless"
 
 
 def _apart(claim: Claim, result: Result | None) -> str:

@@ -29,8 +29,10 @@ def told(claim: Claim, result: Result) -> list[Told]:
     """Return the figures of a result that are told in short.
 
     Those that the claim always shows, by their labels; then every other one that was missed, by
-    its bar.
+    its bar. A void run has none.
     """
+    if not result.has_figures:
+        return []
     labels = {
         one.bar: label
         for label, start in claim.shown

@@ -105,6 +105,7 @@ def test_a_kept_result_of_the_other_form_says_which_run_it_is_of() -> None:
 
 def test_a_bar_of_which_the_run_says_nothing_has_no_strip() -> None:
     late = Verdict("p99 < 20 ms", "7 ms late", met=False, void=True)
+    assert words.told(claim(shown=SHOWN), result(FAST, late, state=State.VOID)) == []
     assert "<svg" not in told(row(claim(shown=SHOWN), result(late, state=State.VOID)))
     assert "<svg" in told(row(claim(shown=SHOWN), result(FAST)))
 
