@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from scorecards import claim, command
 
 from stress.__main__ import main
 from stress.scorecard import command as scorecard
-from stress.scorecard import readme, running, stored
+from stress.scorecard import machine, readme, running, stored
 from stress.scorecard.model import Command, Form, State
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,7 @@ PATIENCE_S = 60.0
 def run(tmp_path, monkeypatch):
     # What else this machine does is not what is tested.
     monkeypatch.setattr(running, "machine_busy_s", lambda: 0.0)
+    monkeypatch.setattr(machine, "versions", lambda: {"python": "3"})
 
     def start(*claims, more=()):
         monkeypatch.setattr(scorecard, "CLAIMS", claims)
@@ -67,7 +69,7 @@ def test_every_claim_is_run_judged_and_written(run, written, tmp_path, capsys):
     assert results["good"]["origin"]["date"] == "2026-01-02"
     assert results["good"]["took_s"] > 0
     assert card["machine"]["cores"]
-    assert card["versions"]["python"]
+    assert card["versions"] == {"python": "3"}
     assert card["claims"]["good"]["trend"]["why"] == "the first run"
     told = capsys.readouterr().out
     assert told.count("... python -m tests.stress.fake_scenario good") == 2, "once for two claims"
@@ -117,6 +119,21 @@ def test_what_an_earlier_run_wrote_is_no_result(run, written):
     assert run(claim("same", "crashed")) == 1
     assert states(written()) == {"same": "not run"}
     assert "RuntimeError: out of luck" in written()["results"][0]["why"]
+
+
+def test_it_is_told_what_a_scorecard_ran_on(monkeypatch):
+    found = machine.machine()
+    assert int(found["cores"]) > 0
+    assert found["memory"].endswith(" GiB")
+    assert machine.line(found).startswith(f"{found['cores']} cores, {found['model']}")
+    assert "load" not in machine.line(found)
+    monkeypatch.setattr(machine, "_PACKAGES", ("pytest", "no-such-package"))
+    monkeypatch.setattr(machine, "_PROGRAMS", ((sys.executable, "-V"), ("no-such-program", "-v")))
+    told = machine.versions()
+    assert told[sys.executable] == told["python"] == platform.python_version()
+    assert told["pytest"] == pytest.__version__
+    assert told["no-such-package"] == told["no-such-program"] == "not installed"
+    assert told["guard"]
 
 
 def test_names_of_no_claim_are_refused(run, capsys):
