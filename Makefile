@@ -8,7 +8,7 @@ TESTERS ?= 4
 APP := service:create_app()
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-postgres stress observe test mutation check format docs lock clean
+.PHONY: help run run-postgres stress scorecard observe test mutation check format docs lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ stress: $(STAMP) ## Replay the incident against both databases.
 	$(BIN)/python -m stress incident --backend duckdb --out stress-results
 	$(BIN)/python -m stress incident --backend postgres --out stress-results
 
+scorecard: $(STAMP) ## Run every claim in its short form and tell which are met (15 minutes).
+	@$(BIN)/python -m stress scorecard --date "$$(date -u +%F)"
+
 observe: $(STAMP) ## Watch the service under the incident's load in Prometheus (needs the system's).
 	@$(BIN)/python -m stress observe
 
@@ -55,6 +58,7 @@ check: $(STAMP) ## Lint, types, import rules, drift of generated files.
 	$(BIN)/lint-imports
 	$(BIN)/python -m guard docs --check
 	$(BIN)/python -m dashboards --check
+	$(BIN)/python -m stress scorecard --readme --check
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff format .
@@ -63,6 +67,7 @@ format: $(STAMP) ## Format the code and mend what the linter can mend.
 docs: $(STAMP) ## Write the generated parts of the docs, and the dashboards.
 	$(BIN)/python -m guard docs
 	$(BIN)/python -m dashboards
+	$(BIN)/python -m stress scorecard --readme
 
 lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \

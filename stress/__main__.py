@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ _SCENARIOS = {
     "gil": "stress.gil",
     "compare": "stress.compare.command",
     "metrics-cost": "stress.metrics_cost",
+    "search-scale": "stress.search_scale",
     "stampede": "stress.stampede",
     "outage": "stress.outage",
     "chaos": "stress.chaos",
@@ -36,6 +38,7 @@ _SCENARIOS = {
     "fuzz": "stress.fuzz",
     "mutation-score": "stress.mutation_score",
     "simulate": "stress.simulation.command",
+    "scorecard": "stress.scorecard.command",
 }
 _INTERRUPTED = 130
 
@@ -60,4 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Who ends it from outside wants the same as by Ctrl-C: nothing is left running.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -30,7 +30,8 @@ from guard.clock import MonotonicClock
 from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome
 from guard.errors import GuardError
-from stress.report import Verdict
+from stress import report
+from stress.report import Report, Verdict
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -67,23 +68,32 @@ class Tally:
 
 
 def run(options: Namespace) -> int:
-    """Run the rounds and print what was hit; return 1 where something was left unusable.
+    """Run the rounds, print and write the report; return 1 where something was left unusable.
 
     Args:
-        options: ``rounds``, ``seed``.
+        options: ``rounds``, ``seed``, ``out``.
     """
-    bar = f"usable after every kill, {options.rounds} rounds"
+    told = Report(
+        f"Workers killed while they change the breakers, {options.rounds} rounds, "
+        f"seed {options.seed}",
+        verdicts=[_verdict(options.rounds, options.seed)],
+    )
+    print(told.text())
+    report.write(told, {}, options.out, "board-kills")
+    return 0 if told.met else 1
+
+
+def _verdict(rounds: int, seed: int) -> Verdict:
+    bar = f"usable after each of {rounds * WORKERS} kills"
     try:
-        hit = kill_rounds(options.rounds, options.seed)
+        hit = kill_rounds(rounds, seed)
     except Unusable as error:
-        print(Verdict(bar, str(error), met=False).line())
-        return 1
+        return Verdict(bar, str(error), met=False)
     told = (
         f"{hit.kills} kills, {hit.changing} of them inside a change, {hit.probing} inside a "
         f"probe; {hit.changes} changes of phase"
     )
-    print(Verdict(bar, told, met=True).line())
-    return 0
+    return Verdict(bar, told, met=True)
 
 
 def kill_rounds(rounds: int, seed: int) -> Tally:

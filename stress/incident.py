@@ -69,6 +69,7 @@ def verdicts(
             "the whole schedule was sent, on time",
             summary.void or f"{found.scheduled} users, p99 lag {summary.lag_p99_ms:.1f} ms",
             finished,
+            void=bool(summary.void),
         ),
         Verdict("every status as expected", f"{expected} of {total.sent}", expected == total.sent),
         Verdict("every answer right", f"{total.right} of {total.sent}", total.right == total.sent),

@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_operators_view(commands)
     _add_quality(commands)
+    _add_scorecard(commands)
     return top
 
 
@@ -85,7 +86,7 @@ def _add_drills(commands: _Commands) -> None:
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    _add_out((outage, chaos))
+    _add_out((outage, chaos, kills))
 
 
 def _add_costs(commands: _Commands) -> None:
@@ -100,7 +101,11 @@ def _add_costs(commands: _Commands) -> None:
     gil.add_argument("--seconds", type=_positive, default=2.0, help="length of each turn's parts")
     cost = commands.add_parser("metrics-cost", help="what measuring costs, and a scrape")
     cost.add_argument("--rounds", type=_count, default=9)
-    _add_out((commit, overhead, gil, cost))
+    scale = commands.add_parser("search-scale", help="how fast reads are with many warriors")
+    scale.add_argument("--backend", choices=BACKENDS, required=True)
+    scale.add_argument("--rows", type=_count, default=1_000_000, help="warriors to store")
+    scale.add_argument("--repeat", type=_count, default=11, help="calls of each kind")
+    _add_out((commit, overhead, gil, cost, scale))
 
 
 def _add_models(commands: _Commands) -> None:
@@ -144,6 +149,23 @@ def _add_quality(commands: _Commands) -> None:
     fuzz.add_argument("--seconds", type=_positive, default=60.0)
     fuzz.add_argument("--seed", type=int, default=1)
     _add_out((score, fuzz))
+
+
+def _add_scorecard(commands: _Commands) -> None:
+    card = commands.add_parser("scorecard", help="every claim in its short form, on one page")
+    card.add_argument("--only", default="", metavar="CLAIMS", help="names with commas")
+    card.add_argument("--list", action="store_true", help="print the claims and their commands")
+    card.add_argument("--long", action="store_true", help="the long forms; hours, without --only")
+    card.add_argument("--date", default="", help="told as the run's, YYYY-MM-DD; today's in UTC")
+    card.add_argument(
+        "--kept", type=Path, default=Path("docs/scorecard.json"), metavar="FILE",
+        help="the scorecard that the new one is compared with",
+    )  # fmt: skip
+    card.add_argument("--accept", action="store_true", help="put the results into that file")
+    card.add_argument("--disturbed", action="store_true", help="and what others disturbed")
+    card.add_argument("--readme", action="store_true", help="make the README's table from it")
+    card.add_argument("--check", action="store_true", help="with --readme: only say if it is stale")
+    card.add_argument("--out", type=Path, default=Path("stress-results/scorecard"))
 
 
 def _add_backend(commands: Iterable[_Parser]) -> None:

@@ -130,6 +130,7 @@ def verdicts(course: Course, seen: Seen, lane: str) -> list[Verdict]:
             whole.void or f"{total.sent} = {total.answered} + {total.shed} + {total.failed}",
             not (whole.void or whole.interrupted)
             and total.sent == total.answered + total.shed + total.failed,
+            void=bool(whole.void),
         ),
         Verdict(
             f"from the first failure all shed with breaker_open within {ALL_SHED_S:g} s",

@@ -163,7 +163,9 @@ def verdicts(findings: Findings) -> list[Verdict]:
     if findings.void:
         found += f", but beyond it {findings.void}"
     known = findings.capacity > 0 and not findings.void
-    bars = [Verdict("the service's capacity was found", found, known)]
+    bars = [
+        Verdict("the service's capacity was found", found, known, void=bool(findings.void)),
+    ]
     for factor in FACTORS:
         summary = findings.summaries.get(f"guarded {factor}x")
         if summary is None:
@@ -172,7 +174,12 @@ def verdicts(findings: Findings) -> list[Verdict]:
         share = summary.goodput_per_s / findings.capacity
         p99 = summary.total.latency.p99
         bars += [
-            Verdict(f"{factor}x: sent on time", summary.void or "yes", not summary.void),
+            Verdict(
+                f"{factor}x: sent on time",
+                summary.void or "yes",
+                not summary.void,
+                void=bool(summary.void),
+            ),
             Verdict(
                 f"{factor}x: goodput >= {GOODPUT_LEAST:.0%} of capacity",
                 f"{share:.1%}",

@@ -41,16 +41,19 @@ class Verdict:
     Attributes:
         bar: what is asked.
         reached: what came out.
-        met: whether that is enough.
+        met: whether that is enough; never where it is void.
+        void: the run says nothing about it, and ``reached`` says why.
     """
 
     bar: str
     reached: str
     met: bool
+    void: bool = False
 
     def line(self) -> str:
         """Return it as one line."""
-        return f"{'pass' if self.met else 'MISS'}  {self.bar}: {self.reached}"
+        word = "VOID" if self.void else "pass" if self.met else "MISS"
+        return f"{word}  {self.bar}: {self.reached}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How fast the service's reads are with many warriors: ``python -m stress.search_scale --help``.
+"""How fast the service's reads are with many warriors: ``python -m stress search-scale``.
 
 Fills a database of its own and times the store's calls, one at a time, through the guard with
 its mode off: what is measured is the database and the store, not HTTP and not waiting.
@@ -6,7 +6,6 @@ its mode off: what is measured is the database and the store, not HTTP and not w
 
 from __future__ import annotations
 
-import argparse
 import random
 import string
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from threading import Event
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from guard.assembly import assemble
@@ -27,25 +26,87 @@ from service.demo_postgres import demo_server
 from service.migrations import load_migrations, migrate
 from service.store import Warriors
 from service.warrior import search_text
+from stress import report
+from stress.report import Report, Verdict
+from stress.server import ServerError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable, Iterator
 
     from guard.assembly import Assembly
     from guard.backends.base import Session
     from guard.database import Database
 
+MEDIAN_MS: Final = 250.0
+"""What a read may take at the median, milliseconds."""
+
 _STYLES = (
     "Aikido", "BJJ", "Boxing", "Capoeira", "Hapkido", "Jeet Kune Do", "Judo", "Karate", "Kendo",
     "Kickboxing", "Krav Maga", "Kung Fu", "Lethwei", "Muay Thai", "Ninjutsu", "Pankration",
     "Sambo", "Savate", "Silat", "Sumo", "Systema", "Taekwondo", "Tai Chi", "Wing Chun", "Wrestling",
 )  # fmt: skip
+_HEAD = f"{'call, ms':<34}{'rows':>6}{'min':>10}{'median':>10}{'max':>10}"
 _LETTERS = string.ascii_letters + " "
 _FIRST_DAY, _DAYS = date(1940, 1, 1), 29_500
 _BATCH_ROWS = 2000
 _COLUMNS = "id, name, dob, fight_skills, search_text"
 _READY_S = 60.0
 _TICK_S = 0.02
+
+
+class Timed(NamedTuple):
+    """One kind of read.
+
+    Attributes:
+        call: its name.
+        found: rows that it returned, where it returns any.
+        times_ms: how long each call took, milliseconds; at least one.
+    """
+
+    call: str
+    found: int
+    times_ms: list[float]
+
+    def line(self) -> str:
+        """Return its line of the table."""
+        times = (min(self.times_ms), median(self.times_ms), max(self.times_ms))
+        return f"{self.call:<34}{self.found:>6}" + "".join(f"{one:>10.2f}" for one in times)
+
+    def verdict(self) -> Verdict:
+        """Return its bar."""
+        middle_ms = median(self.times_ms)
+        bar = f"{self.call}: median < {MEDIAN_MS:g} ms"
+        return Verdict(bar, f"{middle_ms:.1f} ms", middle_ms < MEDIAN_MS)
+
+
+def run(options: Namespace) -> int:
+    """Fill and measure, print and write the report; return 1 where a bar was missed.
+
+    Args:
+        options: ``backend``, ``rows``, ``repeat``, ``out``.
+    """
+    # The build of the index is one long statement.
+    chosen = {"GUARD_MODE": "off", "GUARD_STATEMENT_TIMEOUT": "600", "GUARD_DEADLINE": "600"}
+    with _database_url(options.backend) as url:
+        assembly = assemble(load({"GUARD_DATABASE_URL": url, **chosen}).settings, prepare=migrate)
+        try:
+            _wait_ready(assembly)
+            started = perf_counter()
+            fill(assembly.database, options.rows)
+            filled_s = perf_counter() - started
+            found = measure(assembly.database, options.repeat)
+        finally:
+            assembly.close()
+    told = Report(
+        f"Reads of {options.rows:,} warriors on {options.backend}, one at a time",
+        verdicts=[one.verdict() for one in found],
+        facts={"filled in": f"{filled_s:.1f} s"},
+        notes=[_HEAD, *(one.line() for one in found)],
+    )
+    print(told.text())
+    report.write(told, {}, options.out, f"search-scale-{options.backend}")
+    return 0 if told.met else 1
 
 
 def rows(count: int, seed: int = 1) -> Iterator[tuple[Any, ...]]:
@@ -100,12 +161,10 @@ def timed_ms(call: Callable[[], object], repeat: int) -> list[float]:
     return found
 
 
-def measure(database: Database, count: int, repeat: int) -> None:
-    """Print one line of times per kind of read."""
+def measure(database: Database, repeat: int) -> list[Timed]:
+    """Return the times of each kind of read, each called ``repeat`` times, >= 1."""
     warriors = Warriors(database)
     some = next(rows(1))[0]
-    print(f"{database.dialect}, {count:,} warriors, {repeat} calls each, milliseconds")
-    print(f"{'call':<34}{'rows':>6}{'min':>10}{'median':>10}{'max':>10}")
     calls: dict[str, Callable[[], object]] = {
         "search, rare (nothing)": lambda: warriors.search("qzjxkvwqpfhgy"),
         "search, rare, three letters": lambda: warriors.search("9-3"),
@@ -116,11 +175,13 @@ def measure(database: Database, count: int, repeat: int) -> None:
         "look-up": lambda: [warriors.find(some)],
         "count": lambda: [warriors.count()],
     }
+    found = []
     for label, call in calls.items():
         result = call()
-        times = timed_ms(call, repeat)
         size = len(result) if isinstance(result, list) else 0
-        print(f"{label:<34}{size:>6}{min(times):>10.2f}{median(times):>10.2f}{max(times):>10.2f}")
+        found.append(Timed(label, size, timed_ms(call, repeat)))
+        print(f"{label}: {median(found[-1].times_ms):.2f} ms", flush=True)
+    return found
 
 
 @contextmanager
@@ -139,29 +200,4 @@ def _wait_ready(assembly: Assembly) -> None:
         if assembly.ready:
             return
         tick.wait(_TICK_S)
-    raise SystemExit(assembly.why_not_ready)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the program."""
-    parser = argparse.ArgumentParser(prog="python -m stress.search_scale", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="warriors to store")
-    parser.add_argument("--backend", choices=("duckdb", "postgres"), default="duckdb")
-    parser.add_argument("--repeat", type=int, default=11, help="calls of each kind")
-    options = parser.parse_args(arguments)
-    # The build of the index is one long statement.
-    chosen = {"GUARD_MODE": "off", "GUARD_STATEMENT_TIMEOUT": "600", "GUARD_DEADLINE": "600"}
-    with _database_url(options.backend) as url:
-        assembly = assemble(load({"GUARD_DATABASE_URL": url, **chosen}).settings, prepare=migrate)
-        try:
-            _wait_ready(assembly)
-            started = perf_counter()
-            fill(assembly.database, options.rows)
-            print(f"filled in {perf_counter() - started:.1f} s")
-            measure(assembly.database, options.rows, options.repeat)
-        finally:
-            assembly.close()
-
-
-if __name__ == "__main__":
-    main()
+    raise ServerError(assembly.why_not_ready)

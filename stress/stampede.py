@@ -104,7 +104,7 @@ class Stampede(Report):
 def verdicts(found: Figures, void: str = "") -> list[Verdict]:
     """Return the bars, for the book."""
     return [
-        Verdict("sent on time", void or "yes", not void),
+        Verdict("sent on time", void or "yes", not void, void=bool(void)),
         Verdict(
             f"book: peak after the return <= {PEAK_MOST:g} x capacity",
             f"{found.peak_ratio:.2f}",

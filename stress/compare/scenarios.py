@@ -193,4 +193,4 @@ def _success(volley: Volley, what: str) -> tuple[float, str]:
 
 def _verdict(volley: Volley, bar: str, told: str, *, met: bool) -> Verdict:
     void = why_void(volley, percentile(sorted(one.lag_s for one in volley.outcomes), 0.99))
-    return Verdict(f"{bar} ({KEPT})", void or told, met and not void)
+    return Verdict(f"{bar} ({KEPT})", void or told, met and not void, bool(void))

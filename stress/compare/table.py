@@ -117,7 +117,7 @@ def verdicts(cells: Cells) -> list[Verdict]:
 def _bars(cells: Cells, one: Cell) -> list[Verdict]:
     what = f"{one.load:g}x, {one.connections}"
     if one.void:
-        return [Verdict(f"{what}: measured", one.void, met=False)]
+        return [Verdict(f"{what}: measured", one.void, met=False, void=True)]
     bars = []
     if one.load in SHARE_LOADS:
         bars.append(

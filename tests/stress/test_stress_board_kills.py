@@ -1,29 +1,33 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from stress import board_kills
 from stress.__main__ import main
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 
 def test_forty_rounds_of_kills_leave_the_breakers_usable(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
-    assert main(["board-kills", "--rounds", "40", "--seed", "3"]) == 0
-    told = capsys.readouterr().out
-    assert "pass" in told
-    assert "80 kills" in told
+    assert main(["board-kills", "--rounds", "40", "--seed", "3", "--out", str(tmp_path)]) == 0
+    (verdict,) = json.loads((tmp_path / "board-kills.json").read_text())["verdicts"]
+    assert verdict["met"]
+    assert verdict["bar"] == "usable after each of 80 kills"
+    assert "80 kills" in verdict["reached"]
 
 
 def test_what_is_left_unusable_is_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: object) -> None:
         raise board_kills.Unusable("round 1: it doesn't open")
 
     monkeypatch.setattr(board_kills, "_check", broken)
-    assert main(["board-kills", "--rounds", "1"]) == 1
+    assert main(["board-kills", "--rounds", "1", "--out", str(tmp_path)]) == 1
     assert "MISS" in capsys.readouterr().out
