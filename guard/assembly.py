@@ -10,6 +10,7 @@ from guard import metrics
 from guard.backends.base import Bounds
 from guard.board import Board, WorkerRow
 from guard.book import AppointmentBook
+from guard.cache import HotReads, keeping
 from guard.clock import MonotonicClock, wall_s
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
@@ -22,6 +23,7 @@ from guard.meter import PoolMeter
 from guard.parts import parts
 from guard.ranking import ranking_by, shares_by
 from guard.refusals import RefusalSampler
+from guard.relief import NO_RELIEF, Relief
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import breaker_rules, exchange, lane_breakers
@@ -62,6 +64,7 @@ class Assembly:
         settings: what it was made from.
         controller: decides.
         breakers: each lane's breaker.
+        cache: the answers that are kept; None where none are.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - ``assemble`` alone calls it
@@ -75,8 +78,10 @@ class Assembly:
         queues: Mapping[str, Callable[[], QueueLength]] | None = None,
         live: Callable[[], News | None] | None = None,
         prioritise: Callable[[Environ], Priority | None] | None = None,
+        remember: Callable[[Environ], str | None] | None = None,
     ) -> None:
         self.settings = settings
+        self.cache = keeping(settings, remember, recorder, clock.now_s)
         self._parts = parts(settings)
         self._recorder = recorder
         self._backend = backend
@@ -181,7 +186,11 @@ class Assembly:
 
     def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
         """Return the middleware around a WSGI application; it should be the outermost one."""
-        settings = self.settings
+        settings, relief = self.settings, NO_RELIEF
+        if self.cache is not None:
+            places = (self._database.take_place,) if self._database is not None else ()
+            app = HotReads(app, self.cache, *places)
+            relief = Relief(self.cache.spare, self.cache.headers)
         return self._parts.guard(
             app,
             self.controller,
@@ -200,6 +209,7 @@ class Assembly:
             correlate=correlate_by(settings.request_id, new_id),
             on_named=self._exemplars.keep,
             on_shed=self._shed,
+            relief=relief,
         )
 
     def _shed(self, lane: Lane, reason: Reason) -> None:
@@ -250,6 +260,8 @@ class Assembly:
             self._exchange.stop()
         if self._backend is not None:
             self._backend.close(timeout_s)
+        if self.cache is not None:
+            self.cache.store.close()
 
 
 def assemble(  # noqa: PLR0913 - every part has a sound default
@@ -261,6 +273,7 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     queues: Mapping[str, Callable[[], QueueLength]] | None = None,
     live: Callable[[], News | None] | None = None,
     prioritise: Callable[[Environ], Priority | None] | None = None,
+    remember: Callable[[Environ], str | None] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -275,6 +288,8 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
             ``guard.gunicorn.WorkerContext.live``, elsewhere a ``guard.settings.live.LiveFile``.
         prioritise: the class of a request of which settings and headers say nothing; None where
             it is as good as any.
+        remember: names the answer to a GET that may be kept (``GUARD_CACHE``), from method, path,
+            query and Host; None for all others.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -283,7 +298,9 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
     backend = _backend(settings, parts(settings).observer(meter), clock)
-    assembly = Assembly(settings, found, backend, meter, clock, classify, queues, live, prioritise)
+    assembly = Assembly(
+        settings, found, backend, meter, clock, classify, queues, live, prioritise, remember
+    )
     assembly.start(prepare)
     return assembly
 

@@ -12,7 +12,7 @@ from guard.exchange import close_connection
 from guard.gunicorn import current_worker
 from guard.settings import load
 from guard.tally import ROUTE_KEY
-from service.lanes import BODY_MAX_BYTES, classify, has_long_body
+from service.lanes import BODY_MAX_BYTES, classify, has_long_body, remember
 from service.migrations import migrate
 from service.problems import install
 from service.routes import UNREAD_KEY, Handlers
@@ -55,8 +55,9 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         recorder = worker.recorder
     queues, live = (None, None) if worker is None else (worker.queues, worker.live)
     assembly = assemble(
-        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live
-    )
+        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live,
+        remember=remember,
+    )  # fmt: skip
     app = Flask("service", static_folder=None)
     guard = _install(app, assembly)
     if worker is not None:

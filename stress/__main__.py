@@ -32,6 +32,7 @@ _SCENARIOS = {
     "scrapes": "stress.scrapes",
     "page-pictures": "stress.page_pictures",
     "adaptive": "stress.adaptive",
+    "cache": "stress.cache",
 }
 _INTERRUPTED = 130
 

@@ -13,7 +13,8 @@ CREATE = "create"
 SEARCH = "search"
 NO_TERM = "no-term"
 LOOK_UP = "look-up"
-KINDS = (CREATE, LOOK_UP, SEARCH, NO_TERM)
+COUNT = "count"
+KINDS = (CREATE, LOOK_UP, SEARCH, NO_TERM, COUNT)
 """Every kind of request, in the order of the tables. A look-up follows a create."""
 
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from stress import report
 from stress.arrivals import constant
+from stress.far import far
 from stress.fill import fill
-from stress.proxy import Fault, Proxy
 from stress.report import Report, Verdict
 from stress.result import summarise
 from stress.scenario import place, replay
-from stress.server import ServerError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,9 +34,6 @@ _STEP: Final = 1.5
 _BISECTIONS: Final = 3
 _RATE_MAX: Final = 5000.0
 _PROBE_S: Final = 5.0
-_FAR_POOLS: Final = {
-    f"GUARD_{name}": "2" for name in ("WORKERS", "READ_POOL_SIZE", "WRITE_POOL_SIZE")
-}
 _BOTH: Final = (("guarded", True), ("unguarded", False))
 
 
@@ -77,7 +73,7 @@ def run(options: Namespace) -> int:
         try:
             fill(where.url, options.rows)
             if options.far:
-                findings.settings = _far(where, options.far / 1000, stack)
+                findings.settings = far(where, options.far / 1000, stack)
             _search_capacity(where, options, findings)
             if findings.capacity:
                 _overload(where, options, findings)
@@ -100,21 +96,6 @@ def run(options: Namespace) -> int:
 def _title(options: Namespace) -> str:
     away = f", {options.far:g} ms away" if options.far else ""
     return f"Overload on {options.backend}{away}, {options.rows} warriors, seed {options.seed}"
-
-
-def _far(where: Place, round_trip_s: float, stack: ExitStack) -> Mapping[str, str]:
-    """Put the database farther away and make the pools small; return the settings for that.
-
-    Raises:
-        ServerError: the database has no server that could be far away.
-    """
-    server = where.postgres
-    if server is None:
-        raise ServerError("only PostgreSQL can be far away")
-    proxy = stack.enter_context(Proxy(server.port, round_trip_s / 2))
-    proxy.set(Fault.DELAY)
-    url = where.url.replace(f":{server.port}/", f":{proxy.port}/")
-    return {"GUARD_DATABASE_URL": url, **_FAR_POOLS}
 
 
 def _search_capacity(where: Place, options: Namespace, findings: Findings) -> None:

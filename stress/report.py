@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from stress.result import KindSummary, Percentiles, Run, Summary
 
-_COLOURS = dict(zip(KINDS, ("tab:red", "tab:purple", "tab:blue", "tab:green"), strict=True))
+_COLOURS = dict(
+    zip(KINDS, ("tab:red", "tab:purple", "tab:blue", "tab:green", "tab:orange"), strict=True)
+)
 _FAILED, _SHED = "failed", "shed"
 _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}"

@@ -145,6 +145,12 @@ def _adaptive(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("adaptive"), "true", allowed)
 
 
+def _cache(values: Values) -> Iterator[BadSetting]:
+    if values["cache"] == "redis" and not values["cache_redis_url"]:
+        allowed = f"must be set with {_env('cache')}=redis"
+        yield BadSetting(_env("cache_redis_url"), "", allowed, "redis://127.0.0.1:6379/0")
+
+
 def _fires(values: Values) -> Iterator[BadSetting]:
     sizes = sizing.Sizing(**{field: values[field] for field in SIZES})
     most = specs()["threads"].high
@@ -172,6 +178,7 @@ RULES: Final = (
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),
+    Rule(("cache", "cache_redis_url"), _cache),
     Rule(("database_url", *SIZES), _fires),
 )
 """All checks, in the order in which they are told."""

@@ -1,0 +1,34 @@
+"""A database that is far away, so that its connections run out before the processors do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from stress.proxy import Fault, Proxy
+from stress.server import ServerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import ExitStack
+
+    from stress.scenario import Place
+
+WORKERS: Final = 2
+_POOLS: Final = {
+    "GUARD_WORKERS": str(WORKERS), "GUARD_READ_POOL_SIZE": "2", "GUARD_WRITE_POOL_SIZE": "2",
+}  # fmt: skip
+
+
+def far(where: Place, round_trip_s: float, stack: ExitStack) -> Mapping[str, str]:
+    """Put the database farther away and make the pools small; return the settings for that.
+
+    Raises:
+        ServerError: the database has no server that could be far away.
+    """
+    server = where.postgres
+    if server is None:
+        raise ServerError("only PostgreSQL can be far away")
+    proxy = stack.enter_context(Proxy(server.port, round_trip_s / 2))
+    proxy.set(Fault.DELAY)
+    url = where.url.replace(f":{server.port}/", f":{proxy.port}/")
+    return {"GUARD_DATABASE_URL": url, **_POOLS}
