@@ -19,11 +19,12 @@ from guard.core.vocabulary import BreakerPhase, Lane, Reason, RetryPolicy
 from guard.correlation import correlate_by, new_id
 from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
+from guard.jobs import jobs
 from guard.meter import PoolMeter
 from guard.parts import parts
 from guard.ranking import ranking_by, shares_by
 from guard.refusals import RefusalSampler
-from guard.relief import NO_RELIEF, Relief
+from guard.relief import Relief
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import breaker_rules, exchange, lane_breakers
@@ -65,6 +66,7 @@ class Assembly:
         controller: decides.
         breakers: each lane's breaker.
         cache: the answers that are kept; None where none are.
+        jobs: the writes that are put off; None where none are.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - ``assemble`` alone calls it
@@ -79,9 +81,11 @@ class Assembly:
         live: Callable[[], News | None] | None = None,
         prioritise: Callable[[Environ], Priority | None] | None = None,
         remember: Callable[[Environ], str | None] | None = None,
+        may_wait: Callable[[Environ], bool] | None = None,
     ) -> None:
         self.settings = settings
         self.cache = keeping(settings, remember, recorder, clock.now_s)
+        self.jobs = jobs(settings, may_wait, clock, recorder) if backend else None
         self._parts = parts(settings)
         self._recorder = recorder
         self._backend = backend
@@ -186,11 +190,14 @@ class Assembly:
 
     def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
         """Return the middleware around a WSGI application; it should be the outermost one."""
-        settings, relief = self.settings, NO_RELIEF
+        settings, relief = self.settings, Relief()
         if self.cache is not None:
             places = (self._database.take_place,) if self._database is not None else ()
             app = HotReads(app, self.cache, *places)
-            relief = Relief(self.cache.spare, self.cache.headers)
+            relief = relief._replace(spare=self.cache.spare, headers=self.cache.headers)
+        if self.jobs is not None:
+            headers = (*relief.headers, *self.jobs.headers)
+            relief = relief._replace(takes=self.jobs.takes, headers=headers)
         return self._parts.guard(
             app,
             self.controller,
@@ -256,6 +263,8 @@ class Assembly:
         self._draining = True
         self._closing = True
         self._watcher.stop()
+        if self.jobs is not None:
+            self.jobs.stop(timeout_s / 2)
         if self._exchange is not None:
             self._exchange.stop()
         if self._backend is not None:
@@ -274,6 +283,7 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     live: Callable[[], News | None] | None = None,
     prioritise: Callable[[Environ], Priority | None] | None = None,
     remember: Callable[[Environ], str | None] | None = None,
+    may_wait: Callable[[Environ], bool] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -290,6 +300,8 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
             it is as good as any.
         remember: names the answer to a GET that may be kept (``GUARD_CACHE``), from method, path,
             query and Host; None for all others.
+        may_wait: whether the application may put a request's write off (``GUARD_JOBS``), told from
+            method, path and ``guard.jobs.jobs.HEADERS``; None where it puts nothing off.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -299,7 +311,17 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     meter = PoolMeter(found)
     backend = _backend(settings, parts(settings).observer(meter), clock)
     assembly = Assembly(
-        settings, found, backend, meter, clock, classify, queues, live, prioritise, remember
+        settings,
+        found,
+        backend,
+        meter,
+        clock,
+        classify,
+        queues,
+        live,
+        prioritise,
+        remember,
+        may_wait,
     )
     assembly.start(prepare)
     return assembly

@@ -35,13 +35,14 @@ ERROR_KINDS = (
 """The closed set of database error kinds."""
 
 LANES = tuple(lane.value for lane in Lane)
-DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped", "cached")
+DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped", "cached", "deferred")
 QUEUES = ("kernel", "executor", "admission", "writer")
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PHASES = tuple(phase.value for phase in BreakerPhase)
 PROBE_OUTCOMES = ("ok", "failure")
 CACHE_RESULTS = ("hit", "shared", "miss", "stale")
+JOB_RESULTS = ("accepted", "full", "error", "done")
 
 
 class Kind(StrEnum):
@@ -287,6 +288,13 @@ CACHE_STORE_UP = _gauge(
 CACHE_STORE_ERRORS = _counter(
     "guard_cache_store_errors_total", "Questions to the cache's Redis that failed."
 )
+JOBS = _counter(
+    "guard_jobs_total",
+    "Writes that were put off (accepted), or not since the queue was full or could not be reached "
+    "(error), and those that were run (done; a second run counts again).",
+    result=JOB_RESULTS,
+)
+JOBS_WAITING = _gauge("guard_jobs_waiting", "Writes that are put off and not yet run.", Merge.MAX)
 
 ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))
 """Every metric that workers record, in the order above."""

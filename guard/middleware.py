@@ -100,7 +100,7 @@ class Guard:
         self._correlate = correlate
         self._lane_of = (routing or Routing()).lane_of
         self._rank = ranking.rank if ranking else None
-        self._spare = relief.spare
+        self._takes, self._spare = relief.takes, relief.spare
         named = ranking.headers if ranking else ()
         own = (deadline_header,) if deadline_header else ()
         self.headers = None if named is None else (*named, *own, *relief.headers)
@@ -169,6 +169,10 @@ class Guard:
                 exchange.permits[lane] = permit
         else:
             decision = self._controller.check(exchange, lane, now_s)
+            if decision.reason is not _OK and self._takes(
+                exchange.environ, decision.reason, now_s - exchange.arrived_s
+            ):
+                return True
         if decision.reason is _OK:
             return True
         exchange.reason = decision.reason
@@ -233,7 +237,7 @@ class Guard:
         if wanted is not None:
             scope.deadline_at_s = scope.arrived_s + allowed_s(wanted, controller.rules.deadline_s)
         reason = controller.check(scope, lane, started_s).reason
-        if reason is _OK:
+        if reason is _OK or (not self._holds_request and self._takes(environ, reason, age_s)):
             return None
         self._refused_at_s = started_s
         if age_s > QUEUE_SEEN_S and hung_up(environ):

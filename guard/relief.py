@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from guard.core.vocabulary import Reason
     from guard.problem import Response
     from guard.routing import Environ
 
@@ -15,14 +16,22 @@ def _none(_environ: Environ) -> None:
     return None
 
 
+def _never(_environ: Environ, _reason: Reason, _age_s: float) -> bool:
+    return False
+
+
 class Relief(NamedTuple):
     """The ways out. Both are asked in the accept loop too and must not wait for anything.
 
     Attributes:
+        takes: whether the request may go on in spite of the reason, since the application knows
+            what to do when it finds no room; it is told the request's age in seconds too. Asked by
+            the early gates, where a later one decides again.
         spare: gives an answer in place of the refusal, or None.
-        headers: names of the request headers that it looks at.
+        headers: names of the request headers that they look at.
     """
 
+    takes: Callable[[Environ, Reason, float], bool] = _never
     spare: Callable[[Environ], Response | None] = _none
     headers: tuple[str, ...] = ()
 

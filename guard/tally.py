@@ -20,6 +20,8 @@ ROUTE_KEY: Final = "guard.route"
 """Environ key under which an application tells its URL rule, for the metrics' labels."""
 CACHED: Final = "cached"
 """The decision about a request that found no room, and was given a kept answer instead."""
+DEFERRED: Final = "deferred"
+"""The same about one whose write was put off."""
 UNMATCHED: Final = "(unmatched)"
 OTHER_METHOD: Final = "(other)"
 

@@ -44,6 +44,18 @@ def remember(environ: Environ) -> str | None:
     return path.lower() if path == "/counting-warriors" or _LOOK_UP.fullmatch(path) else None
 
 
+def may_wait(environ: Environ) -> bool:
+    """Whether a request's write may be put off: a create, but for one with an Idempotency-Key.
+
+    That asks for an answer that a job does not give: the first one again, or that the key is taken.
+    """
+    return (
+        environ["REQUEST_METHOD"] == "POST"
+        and environ.get("PATH_INFO") == "/warrior"
+        and "HTTP_IDEMPOTENCY_KEY" not in environ
+    )
+
+
 def has_long_body(environ: Environ) -> bool:
     """Whether the request says that its body is longer than is read."""
     length = environ.get("CONTENT_LENGTH") or "0"

@@ -33,6 +33,7 @@ _SCENARIOS = {
     "page-pictures": "stress.page_pictures",
     "adaptive": "stress.adaptive",
     "cache": "stress.cache",
+    "jobs": "stress.jobs",
 }
 _INTERRUPTED = 130
 

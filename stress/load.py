@@ -76,10 +76,10 @@ def generate(
             return None
         found = look_up(created)
         due_s = outcome.shot.due_s + outcome.latency_s + think_s
-        return Shot(due_s, _wire(found, host), (found, 0.0))
+        return Shot(due_s, wire(found, host), (found, 0.0))
 
     shots = [
-        Shot(user.due_s, _wire(user.request, host), (user.request, user.think_s))
+        Shot(user.due_s, wire(user.request, host), (user.request, user.think_s))
         for user in arriving
     ]
     volley = fire(target, shots, timeout_s=timeout_s, follow=follow)
@@ -128,7 +128,8 @@ def _sample(outcome: Outcome) -> Sample:
     )
 
 
-def _wire(request: Request, host: str) -> bytes:
+def wire(request: Request, host: str) -> bytes:
+    """Return a request's bytes for a host, given as ``host:port``."""
     head = f"{request.method} {request.target} HTTP/1.1\r\nHost: {host}\r\n"
     if request.body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"

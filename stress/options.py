@@ -69,10 +69,15 @@ def _add_drills(commands: _Commands) -> None:
     chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
     chaos.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
     _add_backend((outage, chaos))
+    jobs = commands.add_parser("jobs", help="put creates off, kill everything, and count")
+    jobs.add_argument("--queue", choices=("local", "redis"), default="redis")
+    jobs.add_argument("--rate", type=_positive, default=600.0, help="creates per second")
+    jobs.add_argument("--seconds", type=_positive, default=16.0)
+    jobs.add_argument("--seed", type=int, default=1)
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    _add_out((outage, chaos))
+    _add_out((outage, chaos, jobs))
 
 
 def _add_costs(commands: _Commands) -> None:

@@ -38,7 +38,7 @@ SHEDDING: Final = Section(
             title="Requests by decision",
             help="Every request once: admitted, shed, would_shed (shadow mode), bypassed "
             "(exempt, or it needs no database), dropped (its client hung up in the queue), or "
-            "cached (no room for it, and a kept answer was given instead).",
+            "cached, deferred (no room for it: a kept answer was given, its write was put off).",
             unit="reqps",
             queries=(Query(f"sum by (decision) ({_ALL})", "{{decision}}"),),
             look=Look.STACKED,
@@ -104,6 +104,24 @@ SHEDDING: Final = Section(
                     "sum(rate(guard_cache_store_errors_total{HERE}[$__rate_interval]))", "failed"
                 ),
                 Query("sum(guard_cache_store_up{HERE})", "workers that reach it"),
+            ),
+        ),
+        Panel(
+            title="Writes that are put off",
+            help="Waiting: they are answered 202 and run when there is room; at GUARD_JOBS_MAX "
+            "further ones are refused. It grows while the write lane has none.",
+            unit="short",
+            queries=(Query("max(guard_jobs_waiting{HERE})", "waiting"),),
+        ),
+        Panel(
+            title="Writes put off and run",
+            help="accepted: answered 202. done: run. full: refused at GUARD_JOBS_MAX. error: the "
+            "queue could not be reached.",
+            unit="reqps",
+            queries=(
+                Query(
+                    "sum by (result) (rate(guard_jobs_total{HERE}[$__rate_interval]))", "{{result}}"
+                ),
             ),
         ),
         Panel(

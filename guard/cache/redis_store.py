@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from guard import metrics
 from guard.cache.entry import Found, from_bytes, to_bytes
-from guard.cache.pause import Pause
+from guard.pause import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -314,6 +314,28 @@ class Settings:
         "Begin of the keys in Redis; the same on all hosts of one application.",
         watch="guard_cache_store_up",
     )  # fmt: skip
+    jobs: Literal["off", "local", "redis"] = _setting(
+        "off", "GUARD_JOBS",
+        "Where writes are put off that would be refused, on routes that allow it: off, in a local "
+        "file, or in Redis.", choices=("off", "local", "redis"), watch="guard_jobs_waiting",
+    )  # fmt: skip
+    jobs_file: str = _setting(
+        "jobs.sqlite", "GUARD_JOBS_FILE", "The file of GUARD_JOBS=local; on a local disk.",
+    )  # fmt: skip
+    jobs_max: int = _setting(
+        10_000, "GUARD_JOBS_MAX", "Most writes that are put off at once; then they are refused.",
+        unit="requests", low=1, high=1_000_000, watch="guard_jobs_waiting",
+    )  # fmt: skip
+    jobs_redis_url: str = _setting(
+        "", "GUARD_JOBS_REDIS_URL",
+        "redis://user:password@host:port/0, for GUARD_JOBS=redis. Its server must have appendonly "
+        "yes, appendfsync always, and never evict.",
+        secret=True, form="redis", watch="guard_jobs_total",
+    )  # fmt: skip
+    jobs_redis_prefix: str = _setting(
+        "guard", "GUARD_JOBS_REDIS_PREFIX",
+        "Begin of the keys in Redis; the same on all hosts in front of one database.",
+    )  # fmt: skip
     retry_after_min_s: int = _live(
         1, "GUARD_RETRY_AFTER_MIN", "Smallest Retry-After.", unit="seconds", low=1, high=60,
         watch="guard_retry_after_seconds",

@@ -145,10 +145,14 @@ def _adaptive(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("adaptive"), "true", allowed)
 
 
-def _cache(values: Values) -> Iterator[BadSetting]:
-    if values["cache"] == "redis" and not values["cache_redis_url"]:
-        allowed = f"must be set with {_env('cache')}=redis"
-        yield BadSetting(_env("cache_redis_url"), "", allowed, "redis://127.0.0.1:6379/0")
+def _redis_of(field: str) -> Callable[[Values], Iterator[BadSetting]]:
+    def check(values: Values) -> Iterator[BadSetting]:
+        url = f"{field}_redis_url"
+        if values[field] == "redis" and not values[url]:
+            allowed = f"must be set with {_env(field)}=redis"
+            yield BadSetting(_env(url), "", allowed, "redis://127.0.0.1:6379/0")
+
+    return check
 
 
 def _fires(values: Values) -> Iterator[BadSetting]:
@@ -178,7 +182,8 @@ RULES: Final = (
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),
-    Rule(("cache", "cache_redis_url"), _cache),
+    Rule(("cache", "cache_redis_url"), _redis_of("cache")),
+    Rule(("jobs", "jobs_redis_url"), _redis_of("jobs")),
     Rule(("database_url", *SIZES), _fires),
 )
 """All checks, in the order in which they are told."""

@@ -10,9 +10,9 @@ from guard import metrics
 from guard.cache.entry import Entry
 from guard.cache.keeping import keeping
 from guard.cache.memory_store import MemoryStore
-from guard.cache.pause import FIRST_S
 from guard.cache.redis_store import TIMEOUT_S, RedisStore
 from guard.errors import SettingsError
+from guard.pause import FIRST_S
 from guard.redis_client import connect
 from guard.settings import load
 from guard.testing import FakeClock, MemoryRecorder

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from guard.cache.pause import FIRST_S, LONGEST_S, Pause
+from guard.pause import FIRST_S, LONGEST_S, Pause
 
 
 def test_after_a_failure_one_tries_when_the_pause_is_over():
