@@ -40,6 +40,8 @@ from guard.watches.states import DRAINING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from sqlalchemy import Engine
+
     from guard.backends.base import Backend, Session
     from guard.clock import Clock
     from guard.core.priority import Shares
@@ -67,6 +69,7 @@ class Assembly:
         breakers: each lane's breaker.
         cache: the answers that are kept; None where none are.
         jobs: the writes that are put off; None where none are.
+        meter: hears how connections are used; for pools that are none of Guard's.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - ``assemble`` alone calls it
@@ -108,6 +111,7 @@ class Assembly:
         ring = getattr(recorder, "refusals", None)
         self._kept = RefusalSampler(self.controller, ring, clock) if ring is not None else None
         meter.controller = self.controller
+        self.meter = meter
         kind = kind_of(settings.database_url)
         self._database = self._parts.database(backend, self.controller, kind) if backend else None
         also = standard(
@@ -218,6 +222,12 @@ class Assembly:
             on_shed=self._shed,
             relief=relief,
         )
+
+    def watch_pool(self, engine: Engine, lane: Lane) -> None:
+        """Hear of the connections of an application's own SQLAlchemy engine; see ``PoolEvents``."""
+        from guard.backends.sqlalchemy import PoolEvents
+
+        PoolEvents(engine, lane, self.meter, self._recorder, self.controller.clock)
 
     def _shed(self, lane: Lane, reason: Reason) -> None:
         self._refusals.note(lane, reason)
