@@ -169,14 +169,13 @@ class Guard:
                 exchange.permits[lane] = permit
         else:
             decision = self._controller.check(exchange, lane, now_s)
-            if decision.reason is not _OK and self._takes(
-                exchange.environ, decision.reason, now_s - exchange.arrived_s
-            ):
-                return True
-        if decision.reason is _OK:
+        reason, mode = decision.reason, self._controller.mode
+        if reason is _OK:
             return True
-        exchange.reason = decision.reason
-        exchange.would_shed = self._controller.mode is _SHADOW
+        if mode is _ENFORCE and self._takes(exchange.environ, reason, now_s - exchange.arrived_s):
+            return True
+        exchange.reason = reason
+        exchange.would_shed = mode is _SHADOW
         return exchange.would_shed
 
     def _refusal(self, environ: Environ, scope: RequestScope, lane: Lane) -> Response:
@@ -237,7 +236,7 @@ class Guard:
         if wanted is not None:
             scope.deadline_at_s = scope.arrived_s + allowed_s(wanted, controller.rules.deadline_s)
         reason = controller.check(scope, lane, started_s).reason
-        if reason is _OK or (not self._holds_request and self._takes(environ, reason, age_s)):
+        if reason is _OK or self._takes(environ, reason, age_s):
             return None
         self._refused_at_s = started_s
         if age_s > QUEUE_SEEN_S and hung_up(environ):

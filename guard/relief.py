@@ -26,7 +26,7 @@ class Relief(NamedTuple):
     Attributes:
         takes: whether the request may go on in spite of the reason, since the application knows
             what to do when it finds no room; it is told the request's age in seconds too. Asked by
-            the early gates, where a later one decides again.
+            the early gates; there must be a later one that decides again.
         spare: gives an answer in place of the refusal, or None.
         headers: names of the request headers that they look at.
     """

@@ -145,6 +145,15 @@ def _adaptive(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("adaptive"), "true", allowed)
 
 
+def _jobs(values: Values) -> Iterator[BadSetting]:
+    if values["jobs"] != "off" and not values["database_url"]:
+        allowed = (
+            f"must be off without {_env('database_url')}: a request holds its permit as a whole, "
+            "and one without never reaches the application, which could put its write off"
+        )
+        yield BadSetting(_env("jobs"), values["jobs"], allowed)
+
+
 def _redis_of(field: str) -> Callable[[Values], Iterator[BadSetting]]:
     def check(values: Values) -> Iterator[BadSetting]:
         url = f"{field}_redis_url"
@@ -184,6 +193,7 @@ RULES: Final = (
     Rule(("adaptive", "workers"), _adaptive),
     Rule(("cache", "cache_redis_url"), _redis_of("cache")),
     Rule(("jobs", "jobs_redis_url"), _redis_of("jobs")),
+    Rule(("jobs", "database_url"), _jobs),
     Rule(("database_url", *SIZES), _fires),
 )
 """All checks, in the order in which they are told."""

@@ -65,7 +65,7 @@ class World:
         store = MemoryStore(100, TTL_S + STALE_S, self.clock.now_s)
         self.keeping = Keeping(store, _key, Times(TTL_S, STALE_S, wait_s), self.recorder)
         self.hot = HotReads(self.app, self.keeping, self.database.take_place)
-        relief = Relief(self.keeping.spare, self.keeping.headers)
+        relief = Relief(spare=self.keeping.spare, headers=self.keeping.headers)
         self.guard = Guard(
             self.hot, self.controller, recorder=self.recorder, hold="connection", relief=relief
         )

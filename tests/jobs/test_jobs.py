@@ -127,6 +127,7 @@ def test_what_was_run_is_counted_and_what_waits_is_shown(world):
 
 def test_settings_make_the_queue(tmp_path):
     def made(may_wait=bool, **more):
+        more = {"GUARD_DATABASE_URL": "postgresql://x", **more}
         return jobs(load(more).settings, may_wait, FakeClock(), MemoryRecorder())
 
     assert made() is None
@@ -141,3 +142,5 @@ def test_settings_make_the_queue(tmp_path):
     found.stop(1.0)
     with pytest.raises(SettingsError, match="GUARD_JOBS_REDIS_URL"):
         made(GUARD_JOBS="redis")
+    with pytest.raises(SettingsError, match="GUARD_JOBS='local'"):
+        made(GUARD_JOBS="local", GUARD_DATABASE_URL="")
