@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Headers = tuple[tuple[str, str], ...]
+
 BODY_MAX_BYTES: Final = 16 * 1024
 """A longer body is not kept: with ``GUARD_CACHE_ENTRIES`` it bounds the memory."""
 
@@ -39,7 +41,7 @@ class Entry(NamedTuple):
         route: the application's rule for it, for the metrics' labels.
     """
 
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes
     route: str
 
@@ -91,12 +93,12 @@ def entry_of(headers: Iterable[tuple[str, str]], body: bytes, route: str) -> Ent
     return Entry((*kept, ("Content-Length", str(len(body)))), body, route)
 
 
-def fresh_headers(found: Found) -> list[tuple[str, str]]:
+def fresh_headers(found: Found) -> Headers:
     """Return the headers with which an entry is given while it is fresh."""
-    return [*found.entry.headers, ("Age", str(int(found.age_s)))]
+    return (*found.entry.headers, ("Age", str(int(found.age_s))))
 
 
-def stale_headers(found: Found) -> list[tuple[str, str]]:
+def stale_headers(found: Found) -> Headers:
     """Return the headers with which an entry is given in place of a refusal.
 
     ``Age`` tells how old it is, but not that this is older than wanted: that only the service
@@ -105,12 +107,12 @@ def stale_headers(found: Found) -> list[tuple[str, str]]:
     loses nothing. No other cache may keep it as if it were fresh.
     """
     kept = [pair for pair in found.entry.headers if pair[0].lower() != "cache-control"]
-    return [
+    return (
         *kept,
         ("Age", str(int(found.age_s))),
         ("Warning", '110 - "Response is Stale"'),
         ("Cache-Control", "no-store"),
-    ]
+    )
 
 
 def to_bytes(entry: Entry) -> bytes:

@@ -114,7 +114,7 @@ class HotReads:
         self._keeping.count(result)
         environ[ROUTE_KEY] = found.entry.route
         headers = stale_headers if result == "stale" else fresh_headers
-        start_response(_OK_LINE, headers(found))
+        start_response(_OK_LINE, list(headers(found)))
         return [found.entry.body]
 
     def _relieved(

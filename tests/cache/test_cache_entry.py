@@ -78,8 +78,8 @@ def test_a_late_answer_says_so_and_no_other_cache_keeps_it():
     entry = entry_of([("Cache-Control", "max-age=60")], b"x", "")
     assert ("Age", "3") in fresh_headers(Found(entry, 3.9))
     late = stale_headers(Found(entry, 70.2))
-    assert late[1:] == [
+    assert late[1:] == (
         ("Age", "70"),
         ("Warning", '110 - "Response is Stale"'),
         ("Cache-Control", "no-store"),
-    ]
+    )

@@ -34,7 +34,7 @@ class Gate:
 
     def consider(self, environ, waiting_s):
         if environ["PATH_INFO"] == "/kept":
-            return Response(200, [("Content-Length", "4"), ("Age", "2")], b"kept")
+            return Response(200, (("Content-Length", "4"), ("Age", "2")), b"kept")
         if environ["PATH_INFO"] != "/shed" or environ["REMOTE_ADDR"] != "127.0.0.1":
             return None
         if environ.get("HTTP_X_PRIORITY") == "critical":

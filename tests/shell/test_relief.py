@@ -9,7 +9,7 @@ from guard.relief import Relief
 from guard.request import CURRENT
 
 ENVIRON = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": "", "SCRIPT_NAME": ""}
-SPARE = Response(200, [("Content-Length", "5")], b"spare")
+SPARE = Response(200, (("Content-Length", "5"),), b"spare")
 
 
 def world(*, takes=False, spare=None, mode=Mode.ENFORCE, app=hello):
