@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 TIMEOUT_S: Final = 0.05
 """Longest time for a connection and for an answer, seconds: one slow request per pause."""
-LEASE_S: Final = 30.0
-"""After this long nobody may keep what he has computed, seconds."""
+LEASE_S: Final = 10.0
+"""After this long nobody may keep what he has computed: he was killed, or is late, seconds."""
 
 # One step in Redis, so that a write that comes in between finds either the lease or the answer.
 _PUT: Final = """

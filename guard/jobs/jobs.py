@@ -108,7 +108,7 @@ class Jobs:
             return None
         self._count("accepted")
         scope = CURRENT.get()
-        if scope is not None:
+        if scope is not None and scope.reason.sheds:
             scope.relieved = DEFERRED
         return job_id
 

@@ -69,14 +69,18 @@ def test_for_which_reasons_a_write_is_put_off(world, reason):
     assert not world.takes(reason, age_s=0.3)
 
 
-def test_a_write_that_is_put_off_is_counted_so(world):
+@pytest.mark.parametrize(
+    ("reason", "relieved"), [(Reason.POOL_SATURATED, "deferred"), (Reason.OK, "")]
+)
+def test_a_write_that_is_put_off_is_counted_so(world, reason, relieved):
     scope = RequestScope(Lane.WRITE, 0.0, 1.0)
+    scope.reason = reason
     CURRENT.set(scope)
     try:
         assert world.jobs.put({}) == "id"
     finally:
         CURRENT.set(None)
-    assert scope.relieved == "deferred"
+    assert scope.relieved == relieved
     assert world.counted("accepted") == 1
 
 
