@@ -43,9 +43,10 @@ def test_a_request_that_is_taken_goes_on_and_is_admitted():
 
 def test_a_spare_answer_is_no_refusal():
     spare = world(spare=SPARE)
+    assert not spare.guard.pressed()
     assert spare.get()[1] == "200 OK"
-    assert spare.guard.consider(dict(ENVIRON)) is SPARE
     assert spare.guard.pressed()
+    assert spare.guard.consider(dict(ENVIRON)) is SPARE
     assert spare.counted("cached", Reason.POOL_SATURATED) == 2
     assert spare.counted("shed", Reason.POOL_SATURATED) == 0
 
