@@ -10,6 +10,7 @@ from guard import metrics
 from guard.backends.base import Bounds
 from guard.board import Board, WorkerRow
 from guard.book import AppointmentBook
+from guard.cache import HotReads, keeping
 from guard.clock import MonotonicClock, wall_s
 from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
 from guard.core.admission import Limits
@@ -18,10 +19,12 @@ from guard.core.vocabulary import BreakerPhase, Lane, Reason, RetryPolicy
 from guard.correlation import correlate_by, new_id
 from guard.errors import BackendClosed, BadSetting, SettingsError
 from guard.export.log import RefusalLog
+from guard.jobs import jobs
 from guard.meter import PoolMeter
 from guard.parts import parts
 from guard.ranking import ranking_by, shares_by
 from guard.refusals import RefusalSampler
+from guard.relief import Relief
 from guard.routing import Environ, Routing, lane_of_method
 from guard.settings.forms import kind_of
 from guard.sharing import breaker_rules, exchange, lane_breakers
@@ -36,6 +39,8 @@ from guard.watches.states import DRAINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from sqlalchemy import Engine
 
     from guard.backends.base import Backend, Session
     from guard.clock import Clock
@@ -62,6 +67,9 @@ class Assembly:
         settings: what it was made from.
         controller: decides.
         breakers: each lane's breaker.
+        cache: the answers that are kept; None where none are.
+        jobs: the writes that are put off; None where none are.
+        meter: hears how connections are used; for pools that are none of Guard's.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - ``assemble`` alone calls it
@@ -75,8 +83,12 @@ class Assembly:
         queues: Mapping[str, Callable[[], QueueLength]] | None = None,
         live: Callable[[], News | None] | None = None,
         prioritise: Callable[[Environ], Priority | None] | None = None,
+        remember: Callable[[Environ], str | None] | None = None,
+        may_wait: Callable[[Environ], bool] | None = None,
     ) -> None:
         self.settings = settings
+        self.cache = keeping(settings, remember, recorder, clock.now_s)
+        self.jobs = jobs(settings, may_wait, clock, recorder) if backend else None
         self._parts = parts(settings)
         self._recorder = recorder
         self._backend = backend
@@ -99,6 +111,7 @@ class Assembly:
         ring = getattr(recorder, "refusals", None)
         self._kept = RefusalSampler(self.controller, ring, clock) if ring is not None else None
         meter.controller = self.controller
+        self.meter = meter
         kind = kind_of(settings.database_url)
         self._database = self._parts.database(backend, self.controller, kind) if backend else None
         also = standard(
@@ -181,7 +194,14 @@ class Assembly:
 
     def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
         """Return the middleware around a WSGI application; it should be the outermost one."""
-        settings = self.settings
+        settings, relief = self.settings, Relief()
+        if self.cache is not None:
+            places = (self._database.take_place,) if self._database is not None else ()
+            app = HotReads(app, self.cache, *places)
+            relief = relief._replace(spare=self.cache.spare, headers=self.cache.headers)
+        if self.jobs is not None:
+            headers = (*relief.headers, *self.jobs.headers)
+            relief = relief._replace(takes=self.jobs.takes, headers=headers)
         return self._parts.guard(
             app,
             self.controller,
@@ -200,7 +220,14 @@ class Assembly:
             correlate=correlate_by(settings.request_id, new_id),
             on_named=self._exemplars.keep,
             on_shed=self._shed,
+            relief=relief,
         )
+
+    def watch_pool(self, engine: Engine, lane: Lane) -> None:
+        """Hear of the connections of an application's own SQLAlchemy engine; see ``PoolEvents``."""
+        from guard.backends.sqlalchemy import PoolEvents
+
+        PoolEvents(engine, lane, self.meter, self._recorder, self.controller.clock)
 
     def _shed(self, lane: Lane, reason: Reason) -> None:
         self._refusals.note(lane, reason)
@@ -246,10 +273,14 @@ class Assembly:
         self._draining = True
         self._closing = True
         self._watcher.stop()
+        if self.jobs is not None:
+            self.jobs.stop(timeout_s / 2)
         if self._exchange is not None:
             self._exchange.stop()
         if self._backend is not None:
             self._backend.close(timeout_s)
+        if self.cache is not None:
+            self.cache.store.close()
 
 
 def assemble(  # noqa: PLR0913 - every part has a sound default
@@ -261,6 +292,8 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     queues: Mapping[str, Callable[[], QueueLength]] | None = None,
     live: Callable[[], News | None] | None = None,
     prioritise: Callable[[Environ], Priority | None] | None = None,
+    remember: Callable[[Environ], str | None] | None = None,
+    may_wait: Callable[[Environ], bool] | None = None,
 ) -> Assembly:
     """Build and start a worker's guard.
 
@@ -275,6 +308,10 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
             ``guard.gunicorn.WorkerContext.live``, elsewhere a ``guard.settings.live.LiveFile``.
         prioritise: the class of a request of which settings and headers say nothing; None where
             it is as good as any.
+        remember: names the answer to a GET that may be kept (``GUARD_CACHE``), from method, path,
+            query and Host; None for all others.
+        may_wait: whether the application may put a request's write off (``GUARD_JOBS``), told from
+            method, path and ``guard.jobs.jobs.HEADERS``; None where it puts nothing off.
 
     Raises:
         SettingsError: the database URL names a database that there is no backend for.
@@ -283,7 +320,19 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
     backend = _backend(settings, parts(settings).observer(meter), clock)
-    assembly = Assembly(settings, found, backend, meter, clock, classify, queues, live, prioritise)
+    assembly = Assembly(
+        settings,
+        found,
+        backend,
+        meter,
+        clock,
+        classify,
+        queues,
+        live,
+        prioritise,
+        remember,
+        may_wait,
+    )
     assembly.start(prepare)
     return assembly
 

@@ -68,6 +68,19 @@ class Database:
         with self._turn(Lane.READ) as bounds, self._backend.stream(bounds) as session:
             yield session
 
+    def take_place(self) -> None:
+        """Take the request's permit for a read that may not be needed in the end.
+
+        It bounds how many requests of the lane hold a thread, and no connection is counted on
+        for it before ``read`` is called.
+
+        Raises:
+            Shed: the lane has no room.
+        """
+        scope = CURRENT.get()
+        if scope is not None:
+            self._permit(scope, Lane.READ).finish()
+
     @contextmanager
     def _turn(self, lane: Lane) -> Iterator[Bounds]:
         outer = CURRENT.get()

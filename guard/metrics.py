@@ -35,12 +35,14 @@ ERROR_KINDS = (
 """The closed set of database error kinds."""
 
 LANES = tuple(lane.value for lane in Lane)
-DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped")
+DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped", "cached", "deferred")
 QUEUES = ("kernel", "executor", "admission", "writer")
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PHASES = tuple(phase.value for phase in BreakerPhase)
 PROBE_OUTCOMES = ("ok", "failure")
+CACHE_RESULTS = ("hit", "shared", "miss", "stale")
+JOB_RESULTS = ("accepted", "full", "error", "done")
 
 
 class Kind(StrEnum):
@@ -274,6 +276,25 @@ ADAPTIVE_SLOTS = _gauge(
     "Connections that may be used at once: the pool's, or fewer with GUARD_ADAPTIVE.",
     lane=LANES,
 )
+CACHE_REQUESTS = _counter(
+    "guard_cache_requests_total",
+    "Requests whose answers are kept: hit (a fresh one), shared (what another request computed), "
+    "miss (computed), stale (a late one in place of a refusal).",
+    result=CACHE_RESULTS,
+)
+CACHE_STORE_UP = _gauge(
+    "guard_cache_store_up", "Workers whose last question to the cache's Redis was answered.",
+)  # fmt: skip
+CACHE_STORE_ERRORS = _counter(
+    "guard_cache_store_errors_total", "Questions to the cache's Redis that failed."
+)
+JOBS = _counter(
+    "guard_jobs_total",
+    "Writes that were put off (accepted), or not since the queue was full or could not be reached "
+    "(error), and those that were run (done; a second run counts again).",
+    result=JOB_RESULTS,
+)
+JOBS_WAITING = _gauge("guard_jobs_waiting", "Writes that are put off and not yet run.", Merge.MAX)
 
 ALL: tuple[Metric, ...] = tuple(value for value in vars().values() if isinstance(value, Metric))
 """Every metric that workers record, in the order above."""

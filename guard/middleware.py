@@ -11,10 +11,11 @@ from guard.core.vocabulary import Mode, Reason
 from guard.correlation import no_correlation
 from guard.exchange import Exchange
 from guard.problem import Response, dropped, refusal, response_for
+from guard.relief import NO_RELIEF, Relief
 from guard.request import CURRENT
 from guard.routing import Environ, Routing, environ_key
 from guard.socket_age import ACCEPTED_KEY, hung_up
-from guard.tally import NullRecorder, RequestTally
+from guard.tally import CACHED, NullRecorder, RequestTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from guard.errors import GuardError
     from guard.events import Recorder
     from guard.ranking import Ranking
+    from guard.request import RequestScope
 
 LOOK_EVERY: Final = 8
 """While no queue is seen in front of the application, the age of one in so many is asked for:
@@ -66,6 +68,7 @@ class Guard:
             request that has such names, and with them.
         on_shed: called with the lane and the reason of each refusal, and of each request that
             was dropped since its client has gone, outside of every lock.
+        relief: what may be given in place of a refusal.
 
     Attributes:
         headers: names of the request headers that ``consider`` looks at; None where it may be any.
@@ -86,6 +89,7 @@ class Guard:
         correlate: Correlate = no_correlation,
         on_named: Callable[[tuple[str, str], float, Correlation], None] | None = None,
         on_shed: Callable[[Lane, Reason], None] | None = None,
+        relief: Relief = NO_RELIEF,
     ) -> None:
         self._app = app
         self._controller = controller
@@ -96,8 +100,10 @@ class Guard:
         self._correlate = correlate
         self._lane_of = (routing or Routing()).lane_of
         self._rank = ranking.rank if ranking else None
+        self._takes, self._spare = relief.takes, relief.spare
         named = ranking.headers if ranking else ()
-        self.headers = named if named is None or not deadline_header else (*named, deadline_header)
+        own = (deadline_header,) if deadline_header else ()
+        self.headers = None if named is None else (*named, *own, *relief.headers)
         self._holds_request = hold == "request"
         self._age_s = age_s
         # Threads race for it, and the worst is one look too many or too few.
@@ -129,10 +135,7 @@ class Guard:
         elif now_s - arrived_s > QUEUE_SEEN_S and self._is_dropped(exchange):
             return exchange.refuse(dropped(self._problem_type))
         elif not self._enters(exchange, lane, now_s):
-            exchange.retry_after_s = self._controller.retry_after_s(lane, exchange.reason)
-            return exchange.refuse(
-                refusal(exchange.reason, exchange.retry_after_s, self._problem_type)
-            )
+            return exchange.refuse(self._refusal(environ, exchange, lane))
         CURRENT.set(exchange)
         return exchange.run(self._app)
 
@@ -166,11 +169,24 @@ class Guard:
                 exchange.permits[lane] = permit
         else:
             decision = self._controller.check(exchange, lane, now_s)
-        if decision.reason is _OK:
+        reason, mode = decision.reason, self._controller.mode
+        if reason is _OK:
             return True
-        exchange.reason = decision.reason
-        exchange.would_shed = self._controller.mode is _SHADOW
+        if mode is _ENFORCE and self._takes(exchange.environ, reason, now_s - exchange.arrived_s):
+            return True
+        exchange.reason = reason
+        exchange.would_shed = mode is _SHADOW
         return exchange.would_shed
+
+    def _refusal(self, environ: Environ, scope: RequestScope, lane: Lane) -> Response:
+        """Return the answer to a request that found no room: a kept one, or the refusal."""
+        spare = self._spare(environ)
+        if spare is not None:
+            self._refused_at_s = self._now_s()
+            scope.relieved = CACHED
+            return spare
+        scope.retry_after_s = self._controller.retry_after_s(lane, scope.reason)
+        return refusal(scope.reason, scope.retry_after_s, self._problem_type)
 
     def problem(self, error: GuardError) -> Response:
         """Return the response for an error that the application let through."""
@@ -220,13 +236,13 @@ class Guard:
         if wanted is not None:
             scope.deadline_at_s = scope.arrived_s + allowed_s(wanted, controller.rules.deadline_s)
         reason = controller.check(scope, lane, started_s).reason
-        if reason is _OK:
+        if reason is _OK or self._takes(environ, reason, age_s):
             return None
         self._refused_at_s = started_s
         if age_s > QUEUE_SEEN_S and hung_up(environ):
             scope.reason, response = _GONE, dropped(self._problem_type)
         else:
-            scope.reason, scope.retry_after_s = reason, controller.retry_after_s(lane, reason)
-            response = refusal(reason, scope.retry_after_s, self._problem_type)
+            scope.reason = reason
+            response = self._refusal(environ, scope, lane)
         self._tally.count(environ, scope, str(response.status), self._now_s() - started_s)
         return response

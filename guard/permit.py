@@ -149,7 +149,8 @@ class Permit:
         """Give the permit back; later calls do nothing.
 
         Args:
-            held_s: how long the slot was held, seconds, where the permit's time is the slot's.
+            held_s: how long the slot was held, seconds, where the permit's time is the slot's; of
+                no meaning where the slot was given back before (``finish``).
         """
         lane = self._lane
         with lane.lock:
@@ -157,7 +158,7 @@ class Permit:
                 return
             self._released = True
             lane.in_flight -= 1
-            if held_s is not None:
+            if held_s is not None and self._needs_connection:
                 lane.held(held_s)
             self._finish()
 

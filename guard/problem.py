@@ -53,6 +53,7 @@ class Response(NamedTuple):
 
 
 _TITLES = {
+    200: "OK",
     499: "Client Closed Request",
     500: "Internal Server Error",
     503: "Service Unavailable",

@@ -30,6 +30,8 @@ class RequestScope:
         executed: True once the database was asked for anything; no refusal may then promise
             that nothing was.
         may_wait: whether it was admitted to wait for a connection.
+        relieved: how it was answered although its lane had no room for it, as ``guard.tally``
+            counts it; empty where it was not.
     """
 
     # What most requests never set costs them nothing here.
@@ -41,6 +43,7 @@ class RequestScope:
     correlation: Correlation | None = None
     executed = False
     may_wait = False
+    relieved = ""
 
     def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:
         self.lane = lane

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 ROUTE_KEY: Final = "guard.route"
 """Environ key under which an application tells its URL rule, for the metrics' labels."""
+CACHED: Final = "cached"
+"""The decision about a request that found no room, and was given a kept answer instead."""
+DEFERRED: Final = "deferred"
+"""The same about one whose write was put off."""
 UNMATCHED: Final = "(unmatched)"
 OTHER_METHOD: Final = "(other)"
 
@@ -25,7 +29,7 @@ _GONE: Final = Reason.CLIENT_GONE
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KEYS_MAX: Final = 4096
 
-Key = tuple[str, str, str, Reason, Lane | None, bool]
+Key = tuple[str, str, str, Reason, Lane | None, bool, str]
 
 
 class RequestTally:
@@ -56,7 +60,7 @@ class RequestTally:
         """Count a request that was answered with ``status`` (a status line) after ``took_s``."""
         key = (
             environ["REQUEST_METHOD"], environ.get(ROUTE_KEY, UNMATCHED), status,
-            scope.reason, scope.lane, scope.would_shed,
+            scope.reason, scope.lane, scope.would_shed, scope.relieved,
         )  # fmt: skip
         count = self._counts.get(key)
         if count is None:
@@ -79,7 +83,7 @@ class RequestTally:
             self._on_shed(scope.lane or lane_of_method(environ), scope.reason)
 
     def _found(self, key: Key) -> Count:
-        method, route, status, reason, lane, would_shed = key
+        method, route, status, reason, lane, would_shed, relieved = key
         method = method if method in _METHODS else OTHER_METHOD
         lane = lane or lane_of_method({"REQUEST_METHOD": method})
         histograms: tuple[tuple[metrics.Metric, tuple[str, ...]], ...] = (
@@ -94,6 +98,9 @@ class RequestTally:
         elif _is_dropped(reason, status, would_shed):
             # Nobody waited for it, so it was neither served nor refused in any time.
             decision, histograms = "dropped", ()
+        elif relieved:
+            # Answered without the lane, and so no measure of how fast that is.
+            decision, histograms = relieved, ()
         else:
             # An application that catches a refusal and answers otherwise has answered.
             reason = Reason.OK if reason.sheds or reason is _GONE else reason

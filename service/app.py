@@ -12,7 +12,7 @@ from guard.exchange import close_connection
 from guard.gunicorn import current_worker
 from guard.settings import load
 from guard.tally import ROUTE_KEY
-from service.lanes import BODY_MAX_BYTES, classify, has_long_body
+from service.lanes import BODY_MAX_BYTES, classify, has_long_body, may_wait, remember
 from service.migrations import migrate
 from service.problems import install
 from service.routes import UNREAD_KEY, Handlers
@@ -55,8 +55,9 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         recorder = worker.recorder
     queues, live = (None, None) if worker is None else (worker.queues, worker.live)
     assembly = assemble(
-        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live
-    )
+        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live,
+        remember=remember, may_wait=may_wait,
+    )  # fmt: skip
     app = Flask("service", static_folder=None)
     guard = _install(app, assembly)
     if worker is not None:
@@ -73,7 +74,10 @@ def _install(app: Flask, assembly: Assembly) -> Guard:
     # A path with a slash too many is an unknown path, not a redirect.
     app.url_map.merge_slashes = False
     app.before_request(_tell_route)
-    app.register_blueprint(Handlers(Warriors(assembly.database), assembly).blueprint())
+    warriors = Warriors(assembly.database)
+    app.register_blueprint(Handlers(warriors, assembly).blueprint())
+    if assembly.jobs is not None:
+        assembly.jobs.start(warriors.create_put_off)
     install(app, assembly.settings.problem_type)
     app.extensions[EXTENSION] = assembly
     inner: Callable[..., Iterable[bytes]] = app.wsgi_app

@@ -1,4 +1,4 @@
-"""Which requests need the database, told before the application sees them."""
+"""Which requests need the database, and whose answers are kept; told before the application."""
 
 from __future__ import annotations
 
@@ -32,6 +32,28 @@ def classify(environ: Environ) -> Lane | None:
     if method in _READS and (path == "/counting-warriors" or _LOOK_UP.fullmatch(path)):
         return Lane.READ
     return None
+
+
+def remember(environ: Environ) -> str | None:
+    """Name the answer that may be kept: a warrior, which never changes, and the number of them.
+
+    What is no warrior yet is not kept, since only a 200 is. So a warrior is found as soon as it
+    is there, and the number is late by ``GUARD_CACHE_TTL`` at most.
+    """
+    path = environ.get("PATH_INFO", "")
+    return path.lower() if path == "/counting-warriors" or _LOOK_UP.fullmatch(path) else None
+
+
+def may_wait(environ: Environ) -> bool:
+    """Whether a request's write may be put off: a create, but for one with an Idempotency-Key.
+
+    That asks for an answer that a job does not give: the first one again, or that the key is taken.
+    """
+    return (
+        environ["REQUEST_METHOD"] == "POST"
+        and environ.get("PATH_INFO") == "/warrior"
+        and "HTTP_IDEMPOTENCY_KEY" not in environ
+    )
 
 
 def has_long_body(environ: Environ) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from guard.jobs import Phase
 from service.idempotency import KEY_LIFETIME_S
 from service.store import FOUND_MAX
 from service.validation import KEY_PATTERN, NAME_MAX, SKILL_MAX, SKILLS_MAX, TERM_MAX
@@ -28,6 +29,7 @@ def document() -> dict[str, Any]:
             "/warrior": {"post": _create(), "get": _search()},
             "/warrior/{id}": {"get": _look_up()},
             "/counting-warriors": {"get": _count()},
+            "/jobs/{id}": {"get": _job()},
             "/livez": {"get": _health("live", "Whether the process answers; it always says yes.")},
             "/readyz": {"get": _health("ready", "Whether the process is open for requests.", 503)},
         },
@@ -49,12 +51,23 @@ def _create() -> dict[str, Any]:
         "content": _content("Warrior"),
         "links": links,
     }
+    put_off = {
+        "description": "There is no room for it now; it is on disk, and will be created.",
+        "headers": {
+            "Location": {
+                "description": "Where it is told how far it is.",
+                "required": True,
+                "schema": {"type": "string", "format": "uri-reference"},
+            },
+        },
+        "content": _content("Job"),
+    }
     return {
         "operationId": "create",
         "summary": "Create a warrior",
         "parameters": [_idempotency_key()],
         "requestBody": {"required": True, "content": _content("NewWarrior")},
-        "responses": {"201": created, **_refs(400, 409, 413, 422, 503, 504)},
+        "responses": {"201": created, "202": put_off, **_refs(400, 409, 413, 422, 503, 504)},
     }
 
 
@@ -84,6 +97,22 @@ def _look_up() -> dict[str, Any]:
         "summary": "Return one warrior",
         "parameters": [parameter],
         "responses": {"200": _ok("Found.", "Warrior"), **_refs(404, 503, 504)},
+    }
+
+
+def _job() -> dict[str, Any]:
+    parameter = {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "What is no UUID is answered with 404 too.",
+        "schema": {"type": "string", "format": "uuid"},
+    }
+    return {
+        "operationId": "job",
+        "summary": "Say how far a create is that was put off",
+        "parameters": [parameter],
+        "responses": {"200": _ok("How far it is.", "Job"), **_refs(404, 503)},
     }
 
 
@@ -147,7 +176,7 @@ _NAMES = {
 }
 _MEANINGS = {
     400: "The body is no JSON object, the query has no usable term, or the key is malformed.",
-    404: "There is no such warrior.",
+    404: "There is no such warrior, or job.",
     409: "The first request with this key has not ended yet; nothing was executed for this one.",
     413: "The body is longer than 64 KiB.",
     422: (
@@ -213,6 +242,14 @@ def _schemas() -> dict[str, Any]:
             "items": {"$ref": "#/components/schemas/Warrior"},
         },
         "Count": _object({"count": {**_INT, "minimum": 0}}),
+        "Job": _object(
+            {
+                "id": {"type": "string", "format": "uuid"},
+                "status": {"type": "string", "enum": [phase.value for phase in Phase]},
+                "location": {"type": "string", "format": "uri-reference"},
+            },
+            required=["id", "status"],
+        ),
         "Health": _object({"status": _TEXT}),
         "Problem": _object(problem, required=always),
     }

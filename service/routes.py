@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
+from guard.errors import Shed
+from guard.jobs import Phase
 from service.lanes import BODY_MAX_BYTES
 from service.openapi import document
 from service.problems import problem
@@ -18,7 +21,11 @@ if TYPE_CHECKING:
 
     from guard.assembly import Assembly
     from service.store import Warriors
+    from service.warrior import NewWarrior
 
+log = logging.getLogger("service")
+
+_OK = 200
 KEY_HEADER = "HTTP_IDEMPOTENCY_KEY"
 """Environ key of the request header ``Idempotency-Key``."""
 UNREAD_KEY = "service.body_unread"
@@ -39,17 +46,42 @@ class Handlers:
         self._openapi = json.dumps(document())
 
     def create(self) -> Response:
-        """Create a warrior, once per Idempotency-Key: 201, or 400, 409, 413, 422."""
+        """Create a warrior, once per Idempotency-Key: 201, 202, or 400, 409, 413, 422."""
         header = request.environ.get(KEY_HEADER)
         key = None if header is None else parse_key(header)
         new = parse_warrior(parse_object(_read_body()))
-        if key is None:
-            warrior = self._warriors.create(new)
-        else:
-            warrior = self._warriors.create_once(new, key)
+        try:
+            if key is None:
+                warrior = self._warriors.create(new)
+            else:
+                warrior = self._warriors.create_once(new, key)
+        except Shed:
+            job_id = self._put_off(new) if key is None else None
+            if job_id is None:
+                raise
+            return _job(job_id, Phase.QUEUED, 202)
         response = _json(warrior.as_json(), 201)
         response.headers["Location"] = f"/warrior/{warrior.id}"
         return response
+
+    def _put_off(self, new: NewWarrior) -> str | None:
+        jobs = self._assembly.jobs
+        if jobs is None:
+            return None
+        skills = list(new.fight_skills)
+        return jobs.put({"name": new.name, "dob": new.dob.isoformat(), "fight_skills": skills})
+
+    def job(self, job_id: UUID) -> Response:
+        """Say how far a create is that was put off: 200, or 404, 503."""
+        jobs = self._assembly.jobs
+        try:
+            phase = jobs.phase(str(job_id)) if jobs is not None else None
+        except Exception as error:  # noqa: BLE001 - the queue's driver has its own
+            log.warning("the queue of jobs can't be reached: %s", error)
+            return _uncached(problem(503, "The queue of jobs can't be reached."))
+        if phase is None:
+            raise NotFound("There is no job with this id.")
+        return _job(str(job_id), phase)
 
     def look_up(self, warrior_id: UUID) -> Response:
         """Return one warrior: 200 or 404."""
@@ -87,6 +119,7 @@ class Handlers:
         routes.get("/warrior")(self.search)
         routes.get("/warrior/<uuid:warrior_id>")(self.look_up)
         routes.get("/counting-warriors")(self.count)
+        routes.get("/jobs/<uuid:job_id>")(self.job)
         routes.get("/livez")(self.livez)
         routes.get("/readyz")(self.readyz)
         routes.get("/openapi.json")(self.openapi)
@@ -107,6 +140,17 @@ def _read_body() -> bytes:
         request.environ[UNREAD_KEY] = True
         raise RequestEntityTooLarge(f"The body must have at most {BODY_MAX_BYTES} bytes.")
     return body
+
+
+def _job(job_id: str, phase: Phase, status: int = 200) -> Response:
+    told = {"id": job_id, "status": phase.value}
+    if phase is Phase.DONE:
+        # The job's id is the warrior's.
+        told["location"] = f"/warrior/{job_id}"
+    response = _uncached(_json(told, status))
+    if status != _OK:
+        response.headers["Location"] = f"/jobs/{job_id}"
+    return response
 
 
 def _json(value: object, status: int = 200) -> Response:

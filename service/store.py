@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
 
 from guard.backends.base import Insert
+from guard.errors import ConstraintViolation
 from service.idempotency import (
     Holder,
     KeyInUseError,
@@ -20,6 +23,7 @@ from service.warrior import NewWarrior, Warrior, fold, search_text
 if TYPE_CHECKING:
     from guard.backends.base import Row, Session
     from guard.database import Database
+    from guard.jobs import Job
 
 FOUND_MAX = 50
 """Most warriors that a search returns."""
@@ -72,6 +76,15 @@ class Warriors:
         warrior = Warrior(new.name, new.dob, new.fight_skills, uuid4())
         self._database.insert(_INSERT, _row(warrior))
         return warrior
+
+    def create_put_off(self, job: Job) -> None:
+        """Store the warrior of a job, which has the job's id; a second run stores nothing more."""
+        new = NewWarrior(
+            job.data["name"], date.fromisoformat(job.data["dob"]), tuple(job.data["fight_skills"])
+        )
+        warrior = Warrior(new.name, new.dob, new.fight_skills, UUID(job.id))
+        with suppress(ConstraintViolation):
+            self._database.insert(_INSERT, _row(warrior))
 
     def create_once(self, new: NewWarrior, key: str) -> Warrior:
         """Store a new warrior, or return the one that ``key`` has created from the same request.

@@ -39,6 +39,8 @@ _SCENARIOS = {
     "mutation-score": "stress.mutation_score",
     "simulate": "stress.simulation.command",
     "scorecard": "stress.scorecard.command",
+    "cache": "stress.cache",
+    "jobs": "stress.jobs",
 }
 _INTERRUPTED = 130
 

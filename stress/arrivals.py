@@ -17,7 +17,8 @@ LARGE = "large"
 """A create whose warrior is as long as the service takes it."""
 TOO_LONG = "too-long"
 """A create whose body is longer than the service reads."""
-KINDS = (CREATE, LOOK_UP, SEARCH, NO_TERM, LARGE, TOO_LONG)
+COUNT = "count"
+KINDS = (CREATE, LOOK_UP, SEARCH, NO_TERM, LARGE, TOO_LONG, COUNT)
 """Every kind of request, in the order of the tables. A look-up follows a create."""
 WITHOUT_DATABASE = frozenset({NO_TERM, TOO_LONG})
 """The kinds that are answered without the database, and never shed."""

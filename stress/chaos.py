@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Event
-from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stress import report
@@ -13,8 +11,7 @@ from stress.phases import share_good
 from stress.report import Report, Verdict
 from stress.result import summarise
 from stress.scenario import acknowledged, place, replay, verify_apart
-from stress.scrape import Counts, scrape
-from stress.server import ServerError
+from stress.scrape import Counts, calm_counts, scrape
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,15 +20,11 @@ if TYPE_CHECKING:
     from stress import verify
     from stress.result import Run
     from stress.scenario import Place
-    from stress.server import Server
 
 GOOD_AFTER: Final = 0.99
 """What share is answered right and in time once all is mended."""
 
 _QUIET_S: Final = 10.0
-_CALM_S: Final = 60.0
-_LOOK_S: Final = 0.2
-_CALM_LOOKS: Final = 3
 _UNCOUNTED_PER_KILL: Final = 4
 _NEVER: Final = ("WORKER TIMEOUT", "Traceback")
 _NOTES_MAX: Final = 20
@@ -100,14 +93,14 @@ def _course(where: Place, options: Namespace) -> Outcome:
         where.server("service", guarded=True, settings={"GUARD_WORKERS": str(workers)}) as service,
         Havoc(service, where.postgres, options.seed) as havoc,
     ):
-        before = _calm_counts(service, workers)
+        before = calm_counts(service.admin, workers)
         wild = replay(service.target, constant(options.rate, seconds), options.seed)
         havoc.stop()
-        between = _calm_counts(service, workers)
+        between = calm_counts(service.admin, workers)
         quiet = replay(
             service.target, constant(options.rate, min(seconds / 2, _QUIET_S)), options.seed + 1
         )
-        after = _calm_counts(service, workers)
+        after = calm_counts(service.admin, workers)
         in_flight = scrape(service.admin).in_flight
         # A DuckDB file belongs to one process; and what was promised must survive this too.
         service.kill()
@@ -121,21 +114,6 @@ def _course(where: Place, options: Namespace) -> Outcome:
         kept,
         [line for line in lines if any(word in line for word in _NEVER)],
     )
-
-
-def _calm_counts(service: Server, workers: int) -> Counts:
-    """Return what was counted once all workers serve, nothing is under way and nothing comes."""
-    tick, until_s = Event(), monotonic() + _CALM_S
-    before, looks, why = None, 0, ""
-    while monotonic() < until_s:
-        seen = scrape(service.admin)
-        why = seen.why_not_calm(workers)
-        looks = looks + 1 if not why and seen.counts == before else 0
-        if looks >= _CALM_LOOKS:
-            return seen.counts
-        before = seen.counts
-        tick.wait(_LOOK_S)
-    raise ServerError(f"it does not come to rest: {why or 'it still counts'}")
 
 
 def verdicts(outcome: Outcome) -> list[Verdict]:

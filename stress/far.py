@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from stress.scenario import Place
 
-_POOLS: Final = {f"GUARD_{name}": "2" for name in ("WORKERS", "READ_POOL_SIZE", "WRITE_POOL_SIZE")}
+WORKERS: Final = 2
+_POOLS: Final = {
+    "GUARD_WORKERS": str(WORKERS), "GUARD_READ_POOL_SIZE": "2", "GUARD_WRITE_POOL_SIZE": "2",
+}  # fmt: skip
 
 
 def far(where: Place, round_trip_s: float, stack: ExitStack) -> Mapping[str, str]:

@@ -144,7 +144,7 @@ def generate(
 
 
 def _shot(sent: _Sent, due_s: float, host: str) -> Shot:
-    return Shot(due_s, _wire(sent.user.request, host), sent, sent.user.source)
+    return Shot(due_s, wire(sent.user.request, host), sent, sent.user.source)
 
 
 def _created(request: Request, response: Response | None) -> dict[str, object] | None:
@@ -183,7 +183,8 @@ def _sample(outcome: Outcome) -> Sample:
     )
 
 
-def _wire(request: Request, host: str) -> bytes:
+def wire(request: Request, host: str) -> bytes:
+    """Return a request's bytes for a host, given as ``host:port``."""
     head = f"{request.method} {request.target} HTTP/1.1\r\nHost: {host}\r\n"
     if request.body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"

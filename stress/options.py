@@ -60,12 +60,16 @@ def _add_loads(commands: _Commands) -> None:
     )  # fmt: skip
     overload.add_argument("--seconds", type=_positive, default=12.0, help="length of each run")
     _add_backend((incident, overload))
+    cache = commands.add_parser("cache", help="hot reads, without and with each kind of cache")
+    cache.add_argument("--far", type=_positive, default=40.0, metavar="MS", help="as of overload")
+    cache.add_argument("--seconds", type=_positive, default=10.0, help="length of each run")
+    cache.add_argument("--seed", type=int, default=1)
     compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
     compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
     compare.add_argument("--variants", default="", help="names with commas; all by default")
     compare.add_argument("--seed", type=int, default=1)
-    _add_out((incident, overload, compare))
+    _add_out((incident, overload, cache, compare))
 
 
 def _add_drills(commands: _Commands) -> None:
@@ -83,10 +87,15 @@ def _add_drills(commands: _Commands) -> None:
     chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
     chaos.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
     _add_backend((outage, chaos))
+    jobs = commands.add_parser("jobs", help="put creates off, kill everything, and count")
+    jobs.add_argument("--queue", choices=("local", "redis"), default="redis")
+    jobs.add_argument("--rate", type=_positive, default=600.0, help="creates per second")
+    jobs.add_argument("--seconds", type=_positive, default=16.0)
+    jobs.add_argument("--seed", type=int, default=1)
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    _add_out((outage, chaos, kills))
+    _add_out((outage, chaos, jobs, kills))
 
 
 def _add_costs(commands: _Commands) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from stress.arrivals import CREATE, LARGE, LOOK_UP, NO_TERM, SEARCH, TOO_LONG
+from stress.arrivals import COUNT, CREATE, LARGE, LOOK_UP, NO_TERM, SEARCH, TOO_LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,12 @@ class Request:
             return bool(answer == self.fields)
         if self.kind == SEARCH:
             return _is_found(answer, self.term)
+        return self._is_document(answer)
+
+    def _is_document(self, answer: object) -> bool:
+        status = self.expected
+        if self.kind == COUNT:
+            return isinstance(answer, dict) and isinstance(answer.get("count"), int)
         return isinstance(answer, dict) and answer.get("status") == status
 
 
@@ -107,6 +113,11 @@ def _is_found(answer: object, term: str) -> bool:
 def look_up(created: Mapping[str, Any]) -> Request:
     """Return the request that looks up a warrior just created, as the answer described it."""
     return Request(LOOK_UP, "GET", f"/warrior/{created['id']}", OK, fields=created)
+
+
+def count() -> Request:
+    """Return the request for the number of warriors."""
+    return Request(COUNT, "GET", "/counting-warriors", OK)
 
 
 class Payloads:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COLOURS = dict(
     zip(
         KINDS,
-        ("tab:red", "tab:purple", "tab:blue", "tab:green", "tab:brown", "tab:olive"),
+        ("tab:red", "tab:purple", "tab:blue", "tab:green", "tab:brown", "tab:olive", "tab:orange"),
         strict=True,
     )
 )

@@ -6,7 +6,11 @@ import re
 from collections import Counter
 from contextlib import closing
 from http.client import HTTPConnection
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stress.server import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
 _LINE: Final = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _TIMEOUT_S: Final = 5.0
+_CALM_S: Final = 60.0
+_LOOK_S: Final = 0.2
+_CALM_LOOKS: Final = 3
 
 
 class Reading(NamedTuple):
@@ -120,3 +127,23 @@ def scrape(admin: Target) -> Scrape:
     with closing(connection):
         connection.request("GET", "/metrics")
         return Scrape(connection.getresponse().read().decode())
+
+
+def calm_counts(admin: Target, workers: int) -> Counts:
+    """Return what was counted once all workers serve, nothing is under way and nothing comes.
+
+    Raises:
+        ServerError: that is not so within a minute.
+        OSError: the admin listener does not answer.
+    """
+    tick, until_s = Event(), monotonic() + _CALM_S
+    before, looks, why = None, 0, ""
+    while monotonic() < until_s:
+        seen = scrape(admin)
+        why = seen.why_not_calm(workers)
+        looks = looks + 1 if not why and seen.counts == before else 0
+        if looks >= _CALM_LOOKS:
+            return seen.counts
+        before = seen.counts
+        tick.wait(_LOOK_S)
+    raise ServerError(f"it does not come to rest: {why or 'it still counts'}")

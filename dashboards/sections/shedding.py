@@ -37,7 +37,8 @@ SHEDDING: Final = Section(
         Panel(
             title="Requests by decision",
             help="Every request once: admitted, shed, would_shed (shadow mode), bypassed "
-            "(exempt, or it needs no database), or dropped (its client hung up in the queue).",
+            "(exempt, or it needs no database), dropped (its client hung up in the queue), or "
+            "cached, deferred (no room for it: a kept answer was given, its write was put off).",
             unit="reqps",
             queries=(Query(f"sum by (decision) ({_ALL})", "{{decision}}"),),
             look=Look.STACKED,
@@ -79,6 +80,49 @@ SHEDDING: Final = Section(
             "holds a thread.",
             unit="s",
             queries=quantiles("guard_shed_duration_seconds"),
+        ),
+        Panel(
+            title="Hot reads by result",
+            help="hit: given again while it is fresh. shared: waited for what another request "
+            "computed. miss: computed. stale: a late answer in place of a refusal. Nothing where "
+            "GUARD_CACHE is off; all misses: GUARD_CACHE_TTL is short, or Redis is away.",
+            unit="reqps",
+            queries=(
+                Query(
+                    "sum by (result) (rate(guard_cache_requests_total{HERE}[$__rate_interval]))",
+                    "{{result}}",
+                ),
+            ),
+            look=Look.STACKED,
+        ),
+        Panel(
+            title="Hot reads: failed questions to Redis",
+            help="Each is followed by a pause in which the worker does without the cache.",
+            unit="reqps",
+            queries=(
+                Query(
+                    "sum(rate(guard_cache_store_errors_total{HERE}[$__rate_interval]))", "failed"
+                ),
+                Query("sum(guard_cache_store_up{HERE})", "workers that reach it"),
+            ),
+        ),
+        Panel(
+            title="Writes that are put off",
+            help="Waiting: they are answered 202 and run when there is room; at GUARD_JOBS_MAX "
+            "further ones are refused. It grows while the write lane has none.",
+            unit="short",
+            queries=(Query("max(guard_jobs_waiting{HERE})", "waiting"),),
+        ),
+        Panel(
+            title="Writes put off and run",
+            help="accepted: answered 202. done: run. full: refused at GUARD_JOBS_MAX. error: the "
+            "queue could not be reached.",
+            unit="reqps",
+            queries=(
+                Query(
+                    "sum by (result) (rate(guard_jobs_total{HERE}[$__rate_interval]))", "{{result}}"
+                ),
+            ),
         ),
         Panel(
             title="Shadow mode: would be shed",

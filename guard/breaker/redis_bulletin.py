@@ -1,14 +1,11 @@
-"""The hosts' bulletin on Redis. The only place that imports redis."""
+"""The hosts' bulletin on Redis."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from guard.breaker.exchange import News
+from guard.redis_client import connect
 
 if TYPE_CHECKING:
     from guard.core.vocabulary import Lane
@@ -33,14 +30,8 @@ class RedisBulletin:
 
     def __init__(self, url: str, prefix: str) -> None:
         self._prefix = prefix
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            # The next round is the retry.
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        )
+        # The next round is the retry.
+        self._redis = connect(url, TIMEOUT_S, texts=True)
 
     def read(self, lane: Lane) -> News | None:
         """Return the last news that has not ended; None too where it can't be understood."""

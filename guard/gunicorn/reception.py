@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 READ_BYTES: Final = 16_384
 
+_REFUSED: Final = 503
 _NO_SIGNAL: Final = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
 
 
@@ -107,7 +108,9 @@ def answered(sock: socket.socket, response: Response, head: Head) -> Fate:
     The request is taken, so there is no way back to a thread: a client that does not read, or
     has gone, is dropped.
     """
-    message = _message(response, keep_alive=head.keep_alive)
+    # A kept answer is as large as it is, and a second older each time.
+    made = _message if response.status == _REFUSED else _message.__wrapped__
+    message = made(response, keep_alive=head.keep_alive)
     try:
         sent = sock.send(message, _NO_SIGNAL)
     except OSError:

@@ -9,7 +9,16 @@ from guard.core.sizing import POOL_MAX, WAITERS_MAX
 from guard.core.vocabulary import Mode, Policy, QueueOrder, RetryPolicy
 
 Unit = Literal[
-    "", "seconds", "requests", "connections", "threads", "workers", "ratio", "rows", "MiB"
+    "",
+    "seconds",
+    "requests",
+    "connections",
+    "threads",
+    "workers",
+    "ratio",
+    "rows",
+    "MiB",
+    "answers",
 ]
 Form = Literal[
     "", "database", "redis", "address", "token", "uri", "path", "route", "header", "peer"
@@ -270,6 +279,62 @@ class Settings:
         "guard", "GUARD_BREAKER_REDIS_PREFIX",
         "Begin of the keys in Redis; the same on all hosts in front of one database.",
         watch="guard_breaker_shared_store_up",
+    )  # fmt: skip
+    cache: Literal["off", "memory", "redis"] = _setting(
+        "off", "GUARD_CACHE",
+        "Where answers to hot reads are kept: off, in each worker's memory, or in Redis for all "
+        "hosts.", choices=("off", "memory", "redis"), watch="guard_cache_requests_total",
+    )  # fmt: skip
+    cache_routes: tuple[str, ...] = _setting(
+        (), "GUARD_CACHE_ROUTES",
+        "Paths whose GETs are kept, comma-separated; a trailing * matches any rest. The "
+        "application may name others.", form="path", watch="guard_cache_requests_total",
+    )  # fmt: skip
+    cache_ttl_s: float = _setting(
+        1.0, "GUARD_CACHE_TTL", "A kept answer is given again for this long.",
+        unit="seconds", low=0.01, high=3600.0, watch="guard_cache_requests_total",
+    )  # fmt: skip
+    cache_stale_s: float = _setting(
+        60.0, "GUARD_CACHE_STALE",
+        "For this much longer it is given, marked as late, to a request that would be refused; "
+        "0: never.", unit="seconds", low=0.0, high=86_400.0, watch="guard_cache_requests_total",
+    )  # fmt: skip
+    cache_entries: int = _setting(
+        4096, "GUARD_CACHE_ENTRIES",
+        "Most answers that each worker keeps in its memory, of at most 16 KiB each.",
+        unit="answers", low=1, high=1_000_000, watch="guard_cache_requests_total",
+    )  # fmt: skip
+    cache_redis_url: str = _setting(
+        "", "GUARD_CACHE_REDIS_URL",
+        "redis://user:password@host:port/0, for GUARD_CACHE=redis.",
+        secret=True, form="redis", watch="guard_cache_store_up",
+    )  # fmt: skip
+    cache_redis_prefix: str = _setting(
+        "guard", "GUARD_CACHE_REDIS_PREFIX",
+        "Begin of the keys in Redis; the same on all hosts of one application.",
+        watch="guard_cache_store_up",
+    )  # fmt: skip
+    jobs: Literal["off", "local", "redis"] = _setting(
+        "off", "GUARD_JOBS",
+        "Where writes are put off that would be refused, on routes that allow it: off, in a local "
+        "file, or in Redis.", choices=("off", "local", "redis"), watch="guard_jobs_waiting",
+    )  # fmt: skip
+    jobs_file: str = _setting(
+        "jobs.sqlite", "GUARD_JOBS_FILE", "The file of GUARD_JOBS=local; on a local disk.",
+    )  # fmt: skip
+    jobs_max: int = _setting(
+        10_000, "GUARD_JOBS_MAX", "Most writes that are put off at once; then they are refused.",
+        unit="requests", low=1, high=1_000_000, watch="guard_jobs_waiting",
+    )  # fmt: skip
+    jobs_redis_url: str = _setting(
+        "", "GUARD_JOBS_REDIS_URL",
+        "redis://user:password@host:port/0, for GUARD_JOBS=redis. Its server must have appendonly "
+        "yes, appendfsync always, and never evict.",
+        secret=True, form="redis", watch="guard_jobs_total",
+    )  # fmt: skip
+    jobs_redis_prefix: str = _setting(
+        "guard", "GUARD_JOBS_REDIS_PREFIX",
+        "Begin of the keys in Redis; the same on all hosts in front of one database.",
     )  # fmt: skip
     retry_after_min_s: int = _live(
         1, "GUARD_RETRY_AFTER_MIN", "Smallest Retry-After.", unit="seconds", low=1, high=60,

@@ -145,6 +145,25 @@ def _adaptive(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(_env("adaptive"), "true", allowed)
 
 
+def _jobs(values: Values) -> Iterator[BadSetting]:
+    if values["jobs"] != "off" and not values["database_url"]:
+        allowed = (
+            f"must be off without {_env('database_url')}: a request holds its permit as a whole, "
+            "and one without never reaches the application, which could put its write off"
+        )
+        yield BadSetting(_env("jobs"), values["jobs"], allowed)
+
+
+def _redis_of(field: str) -> Callable[[Values], Iterator[BadSetting]]:
+    def check(values: Values) -> Iterator[BadSetting]:
+        url = f"{field}_redis_url"
+        if values[field] == "redis" and not values[url]:
+            allowed = f"must be set with {_env(field)}=redis"
+            yield BadSetting(_env(url), "", allowed, "redis://127.0.0.1:6379/0")
+
+    return check
+
+
 def _fires(values: Values) -> Iterator[BadSetting]:
     sizes = sizing.Sizing(**{field: values[field] for field in SIZES})
     most = specs()["threads"].high
@@ -172,6 +191,9 @@ RULES: Final = (
     Rule(("database_url", "database_read_url"), _read_url),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),
+    Rule(("cache", "cache_redis_url"), _redis_of("cache")),
+    Rule(("jobs", "jobs_redis_url"), _redis_of("jobs")),
+    Rule(("jobs", "database_url"), _jobs),
     Rule(("database_url", *SIZES), _fires),
 )
 """All checks, in the order in which they are told."""

@@ -24,7 +24,7 @@ GATED = (
     APP
     + """
 from guard.core.vocabulary import Reason
-from guard.problem import refusal
+from guard.problem import Response, refusal
 
 class Gate:
     headers = ("X-Priority",)
@@ -33,6 +33,8 @@ class Gate:
         return True
 
     def consider(self, environ, waiting_s):
+        if environ["PATH_INFO"] == "/kept":
+            return Response(200, (("Content-Length", "4"), ("Age", "2")), b"kept")
         if environ["PATH_INFO"] != "/shed" or environ["REMOTE_ADDR"] != "127.0.0.1":
             return None
         if environ.get("HTTP_X_PRIORITY") == "critical":
@@ -116,6 +118,12 @@ def test_the_gate_sees_who_asks_and_the_headers_that_it_named(client):
     assert client.answer()[0] == 503
     client.send(HEAD.format("/shed", "x-priority:critical \r\n"))
     assert client.answer()[0] == 200
+
+
+def test_a_kept_answer_leaves_the_same_way(client):
+    for path, answer in [("/kept", (200, b"kept")), ("/x", None), ("/kept", (200, b"kept"))]:
+        client.send(HEAD.format(path, ""))
+        assert client.answer() == answer or answer is None
 
 
 def test_a_client_that_asks_for_it_is_closed(client):

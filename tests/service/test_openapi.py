@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -50,7 +51,7 @@ def test_the_service_keeps_its_description(
 def test_every_operation_is_described(service: Service) -> None:
     described = service.send("GET", "/openapi.json").get_json()["paths"]
     rules = {
-        rule.rule.replace("<uuid:warrior_id>", "{id}"): {
+        re.sub(r"<uuid:\w+>", "{id}", rule.rule): {
             method.lower() for method in rule.methods or () if method not in {"HEAD", "OPTIONS"}
         }
         for rule in service.app.url_map.iter_rules()

@@ -119,6 +119,7 @@ def test_an_assembly_starts_and_stops_its_exchange() -> None:
 
 def test_without_the_package_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "guard.breaker.redis_bulletin", raising=False)
+    monkeypatch.delitem(sys.modules, "guard.redis_client", raising=False)
     monkeypatch.setitem(sys.modules, "redis", None)
     chosen = settings(GUARD_BREAKER_REDIS_URL="redis://:secret@127.0.0.1:1/0")
     with pytest.raises(SettingsError, match=r"pip install 'wsgi-guard\[redis\]'") as caught:

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from stress import chaos
 from stress.chaos import Outcome, Phase, verdicts
 from stress.havoc import KILL_WORKER
 from stress.result import Run, Sample
-from stress.scrape import Counts, Scrape
-from stress.server import ServerError
+from stress.scrape import Counts
 from stress.verify import Verdict
 
 ANSWERED = Sample("search", 1.0, 0.0, 0.01, 200, 200, right=True)
@@ -57,19 +55,3 @@ def test_what_is_lost_or_left_is_missed() -> None:
     assert missed(GOOD._replace(quiet=broken)) == [3, 6]
     unsent = WILD._replace(run=replace(WILD.run, sent=21))
     assert 0 in missed(GOOD._replace(wild=unsent))
-
-
-def test_rest_is_waited_for_and_its_absence_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = 'guard_workers 1.0\nguard_workers_ready {}\nguard_http_responses_total{{code="1"}} {}\n'
-    told = iter([(0.0, 1.0), (1.0, 1.0), (1.0, 2.0), *[(1.0, 3.0)] * 9])
-    monkeypatch.setattr(chaos, "scrape", lambda _: Scrape(text.format(*next(told))))
-    monkeypatch.setattr(chaos, "_LOOK_S", 0.001)
-
-    class Service:
-        admin = None
-
-    assert chaos._calm_counts(Service(), 1).responses == 3  # type: ignore[arg-type]
-    monkeypatch.setattr(chaos, "scrape", lambda _: Scrape(text.format(0.0, 1.0)))
-    monkeypatch.setattr(chaos, "_CALM_S", 0.01)
-    with pytest.raises(ServerError, match="1 workers, 0 ready, 0 requests in flight"):
-        chaos._calm_counts(Service(), 1)  # type: ignore[arg-type]

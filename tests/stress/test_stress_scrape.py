@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from stress import scrape
 from stress.scrape import Counts, Scrape
+from stress.server import ServerError
+from stress.shots import Target
 
 TEXT = """\
 # HELP guard_admission_decisions_total Requests by what was decided.
@@ -46,3 +49,19 @@ def test_what_keeps_a_service_from_rest(old: str, new: str, workers: int) -> Non
 def test_a_service_at_rest() -> None:
     rest = TEXT.replace("ready 3.0", "ready 4.0").replace('s{lane="read"} 1.0', 's{lane="read"} 0')
     assert Scrape(rest).why_not_calm(4) == ""
+
+
+NOWHERE = Target("127.0.0.1", 1)
+
+
+def test_rest_is_waited_for_and_its_absence_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = 'guard_workers 1.0\nguard_workers_ready {}\nguard_http_responses_total{{code="1"}} {}\n'
+    told = iter([(0.0, 1.0), (1.0, 1.0), (1.0, 2.0), *[(1.0, 3.0)] * 9])
+    monkeypatch.setattr(scrape, "scrape", lambda _: Scrape(text.format(*next(told))))
+    monkeypatch.setattr(scrape, "_LOOK_S", 0.001)
+
+    assert scrape.calm_counts(NOWHERE, 1).responses == 3
+    monkeypatch.setattr(scrape, "scrape", lambda _: Scrape(text.format(0.0, 1.0)))
+    monkeypatch.setattr(scrape, "_CALM_S", 0.01)
+    with pytest.raises(ServerError, match="1 workers, 0 ready, 0 requests in flight"):
+        scrape.calm_counts(NOWHERE, 1)
