@@ -31,6 +31,7 @@ from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome
 from guard.errors import GuardError
 from stress import report
+from stress.quiet import only_from
 from stress.report import Report, Verdict
 
 if TYPE_CHECKING:
@@ -103,7 +104,11 @@ def kill_rounds(rounds: int, seed: int) -> Tally:
         Unusable: a kill left something that nobody can use.
     """
     # Each of very many changes would be a line.
-    logging.getLogger("guard.breaker").setLevel(logging.ERROR)
+    with only_from(logging.ERROR, "guard.breaker"):
+        return _kill_rounds(rounds, seed)
+
+
+def _kill_rounds(rounds: int, seed: int) -> Tally:
     rng, tally = random.Random(seed), Tally()
     board = Board.anonymous(WORKERS + 1)
     stores, breakers = _claim(board, _WATCHER)

@@ -6,6 +6,8 @@ import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from stress.quiet import only_from
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
@@ -24,6 +26,6 @@ def run(options: Namespace) -> int:
         options: ``what``, and what that one takes.
     """
     # A breaker that opens in virtual time is nothing to warn of.
-    logging.getLogger("guard").setLevel(logging.CRITICAL)
-    status: int = import_module(_SIMULATIONS[options.what]).run(options)
+    with only_from(logging.CRITICAL):
+        status: int = import_module(_SIMULATIONS[options.what]).run(options)
     return status
