@@ -40,7 +40,7 @@ _FIRST, *_, _LAST = WORKERS
 SCENARIO: Final = Scenario(
     name="scale-out",
     shows="more than one worker's connections can do, on 1, 2, 4 and 8 workers: goodput follows",
-    plan=mix((10, 350, 350)),
+    plan=mix((3, 20, 350), (10, 350, 350)),
     environments={"postgres": LIMITED["postgres"]},
     bars=(
         SENT,
