@@ -13,7 +13,7 @@ from stress.report import Verdict
 from stress.result import percentiles, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from stress.lab.course import Course
 
@@ -30,15 +30,28 @@ class Bar(NamedTuple):
         text: what.
         check: tells what came out, and whether that is enough.
         always: asked of an unguarded service too, and in shadow mode.
+        sure: says something even where the generator was late, and the run is void.
     """
 
     text: str
     check: Check
     always: bool = False
+    sure: bool = False
 
     def verdict(self, course: Course) -> Verdict:
         """Return what came out."""
         return Verdict(self.text, *self.check(course))
+
+
+def judge(asked: Iterable[Bar], course: Course) -> list[Verdict]:
+    """Return what came out of each bar; void where the runs say nothing about it."""
+    why = "; ".join(sorted({void for run in course.runs.values() if (void := summarise(run).void)}))
+    return [
+        Verdict(bar.text, why, met=False, void=True)
+        if why and not bar.sure
+        else bar.verdict(course)
+        for bar in asked
+    ]
 
 
 def _sent(course: Course) -> tuple[str, bool]:
@@ -64,9 +77,10 @@ def _untroubled(course: Course) -> tuple[str, bool]:
 
 SENT: Final = Bar("sent on time, and sent = answered + shed + failed", _sent, always=True)
 KEPT: Final = Bar(
-    "every acknowledged warrior there after kill -9, once, as it was sent", _kept, always=True
-)
-UNTROUBLED: Final = Bar("no worker time-out, kill or traceback", _untroubled)
+    "every acknowledged warrior there after kill -9, once, as it was sent", _kept,
+    always=True, sure=True,
+)  # fmt: skip
+UNTROUBLED: Final = Bar("no worker time-out, kill or traceback", _untroubled, sure=True)
 HONEST: Final = (SENT, KEPT, UNTROUBLED)
 """What is asked of every service."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stress import report
+from stress.lab.bars import judge
 from stress.lab.course import usual
 from stress.lab.description import Guard, Order
 from stress.report import Report
@@ -83,12 +84,13 @@ def carry_out(scenario: Scenario, order: Order) -> tuple[Report, Course]:
     """
     course = (scenario.course or usual)(scenario, order)
     guarded = order.guard is Guard.ON
-    beside = [one.verdict(course) for one in scenario.bars if not (guarded or one.always)]
+    asked = [one for one in scenario.bars if guarded or one.always]
+    beside = judge((one for one in scenario.bars if one not in asked), course)
     told = Report(
         f"{scenario.name} on {order.backend}, guard {order.guard}, time scale "
         f"{order.time_scale:g}, seed {order.seed}: {scenario.shows}",
         {label: summarise(found) for label, found in course.parts.items()},
-        [one.verdict(course) for one in scenario.bars if guarded or one.always],
+        judge(asked, course),
         {**course.facts, **{f"no bar here: {one.bar}": one.reached for one in beside}},
         list(course.troubles)[:_NOTES_MAX],
     )

@@ -104,6 +104,16 @@ def test_what_is_asked_of_every_service() -> None:
     assert not met(bars.SENT, GOOD, runs={"run": replace(run(GOOD), interrupted=True)})
 
 
+def test_a_late_generator_makes_void_what_is_told_of_requests() -> None:
+    late = run(replace(GOOD, lag_s=0.2))
+    found = course(runs={"late": late})
+    told = bars.judge((*bars.HONEST, bars.right_in_time(0.5)), found)
+
+    assert [one.void for one in told] == [True, False, False, True]
+    assert [one.met for one in told] == [False, True, True, False]
+    assert "late" in told[0].reached
+
+
 def test_goodput_is_compared_by_the_second() -> None:
     calm, busy = run(*[GOOD] * 10, seconds=10.0), run(*[GOOD] * 9, seconds=5.0)
     one = Course(runs={}, parts={BEFORE: calm, DURING: busy})
