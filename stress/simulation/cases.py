@@ -65,20 +65,23 @@ def case(seed: int, *, sized: bool = False) -> Situation:
     if sized:
         waiters = max(waiters, burst)
         budget_s = max(budget_s, BURST_WAITS * burst * hold_s / pool)
-    asked = " and ".join(kind.name for kind in kinds)
-    told = [
-        f"{load:.1f}x of {pool} x {hold_s * 1e3:.0f} ms ({spread})",
-        f"{waiters} may wait {budget_s * 1e3:.0f} ms",
-        f"clients: {asked}",
-        *([f"{burst} at once"] if burst > 1 else []),
-        *([what] if what else []),
-        *([surge] if surge else []),
-    ]
     return Situation(
-        name="; ".join(told), service=Service(steady(hold_s), spread, stages), load=load,
-        length_s=LENGTH_S, surges=surges, burst=burst, kinds=kinds, pool=pool,
-        threads=max(THREADS, pool + waiters + RESERVE), waiters=waiters, budget_s=budget_s,
+        name=_name(
+            f"{load:.1f}x of {pool} x {hold_s * 1e3:.0f} ms ({spread})",
+            f"{waiters} may wait {budget_s * 1e3:.0f} ms",
+            f"clients: {' and '.join(kind.name for kind in kinds)}",
+            f"{burst} at once" if burst > 1 else "",
+            what,
+            surge,
+        ),
+        service=Service(steady(hold_s), spread, stages), load=load, length_s=LENGTH_S,
+        surges=surges, burst=burst, kinds=kinds, pool=pool, waiters=waiters, budget_s=budget_s,
+        threads=max(THREADS, pool + waiters + RESERVE),
     )  # fmt: skip
+
+
+def _name(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _between(draw: Random, bounds: tuple[float, float]) -> float:

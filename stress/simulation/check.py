@@ -10,15 +10,18 @@ from __future__ import annotations
 import random
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.settings.load import load
 from stress.compare.app import CAPACITY_PER_S, HOLD_S, SLOTS
 from stress.compare.cell import KEPT, TIMEOUT_S, cell, poisson, request
 from stress.compare.grid import settle
 from stress.compare.variants import GUARD, GUARD_SETTINGS, THREADS, VARIANTS, running
+from stress.generator_process import cpu_s
 from stress.open_loop import fire
+from stress.other_work import MOST_CORES, OtherWork
 from stress.report import Verdict
 from stress.response import Response
 from stress.shots import Outcome, Shot, Volley
@@ -37,8 +40,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from stress.compare.cell import Cell
+    from stress.compare.variants import Running
 
-    Pair = tuple[Cell, Cell]
+
+class Pair(NamedTuple):
+    """One variant under one load, twice.
+
+    Attributes:
+        found: of the real service.
+        said: of its model.
+        others_cores: what the machine's other processes took meanwhile.
+    """
+
+    found: Cell
+    said: Cell
+    others_cores: float
+
 
 LOADS: Final = (0.5, 1.0, 2.0, 5.0)
 TOLERANCE: Final = 0.15
@@ -51,7 +68,7 @@ SIMULATED: Final[dict[str, str]] = {"unguarded": "none", GUARD: GUARD}
 _OK, _REFUSED = 200, 503
 _HEAD: Final = (
     "", "goodput/s", "foretold", "shed", "foretold", "failed", "foretold", "p50 ms", "foretold",
-    "p99 ms", "foretold",
+    "p99 ms", "foretold", "others, cores",
 )  # fmt: skip
 
 
@@ -65,15 +82,22 @@ def run(options: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="guard-check-") as name:
         for pair in measured(options.seconds, options.seed, Path(name)):
             pairs.append(pair)
-            print(f"{label(pair[0])}: {pair[0].goodput_per_s:.0f}/s", flush=True)
+            print(f"{label(pair.found)}: {pair.found.goodput_per_s:.0f}/s", flush=True)
     told = Told(
         f"Foretold and found: {SLOTS} connections x {HOLD_S * 1e3:g} ms = {CAPACITY_PER_S:g}/s, "
         f"{THREADS} threads, seed {options.seed}",
-        verdicts=[verdict for pair in pairs for verdict in verdicts(*pair)],
+        verdicts=[verdict for pair in pairs for verdict in verdicts(pair.found, pair.said)],
         facts={
-            "cells": [{"found": asdict(real), "foretold": asdict(ours)} for real, ours in pairs]
+            "cells": [
+                {
+                    "found": asdict(pair.found),
+                    "foretold": asdict(pair.said),
+                    "others_cores": pair.others_cores,
+                }
+                for pair in pairs
+            ]
         },
-        notes=columns(_HEAD, [row(*pair) for pair in pairs]),
+        notes=[*columns(_HEAD, [row(pair) for pair in pairs]), *_distrust(pairs)],
     )
     return tell(told, [_plot(pairs)], options.out, "simulate-check")
 
@@ -96,9 +120,15 @@ def measured(seconds: float, seed: int, folder: Path) -> Iterator[Pair]:
             for load_ in LOADS:
                 shots = poisson(load_ * CAPACITY_PER_S, seconds, random.Random(f"{seed} {load_}"))
                 settle(one)
+                others = OtherWork(partial(_own_s, one))
                 volley = fire(one.target, shots, timeout_s=TIMEOUT_S, reuse=True)
-                of = (variant.name, KEPT, load_)
-                yield cell(of, volley, seconds, 0.0), foretold(of, shots, seconds, seed)
+                others_cores, of = others.cores(), (variant.name, KEPT, load_)
+                found = cell(of, volley, seconds, 0.0)
+                yield Pair(found, foretold(of, shots, seconds, seed), others_cores)
+
+
+def _own_s(one: Running) -> float:
+    return one.cpu_s() + cpu_s()
 
 
 def foretold(of: tuple[str, str, float], shots: Sequence[Shot], seconds: float, seed: int) -> Cell:
@@ -193,8 +223,17 @@ def verdicts(found: Cell, said: Cell) -> list[Verdict]:
     return bars
 
 
-def row(found: Cell, said: Cell) -> tuple[str, ...]:
+def _distrust(pairs: Sequence[Pair]) -> list[str]:
+    busy = [label(pair.found) for pair in pairs if pair.others_cores > MOST_CORES]
+    if not busy:
+        return []
+    what = f"other processes took more than {MOST_CORES:g} cores"
+    return ["", f"The model knows no processor, and {what} meanwhile: {'; '.join(busy)}"]
+
+
+def row(pair: Pair) -> tuple[str, ...]:
     """Return a line of the table."""
+    found, said, others_cores = pair
     pairs = [
         (f"{found.goodput_per_s:.0f}", f"{said.goodput_per_s:.0f}"),
         *(
@@ -204,19 +243,24 @@ def row(found: Cell, said: Cell) -> tuple[str, ...]:
         (f"{found.admitted.p50:.1f}", f"{said.admitted.p50:.1f}"),
         (f"{found.admitted.p99:.1f}", f"{said.admitted.p99:.1f}"),
     ]
-    return (label(found), *(text for pair in pairs for text in pair))
+    told = (text for both in pairs for text in both)
+    return (label(found), *told, f"{others_cores:.1f}")
 
 
 def _plot(pairs: Sequence[Pair]) -> Callable[[Figure], None]:
     def draw(figure: Figure) -> None:
         goodput, latency = figure.subplots(2, 1, sharex=True)
         for variant in SIMULATED:
-            mine = [pair for pair in pairs if pair[0].variant == variant]
-            loads = [found.load for found, _ in mine]
-            for which, style in enumerate(("o-", "x--")):
-                name = f"{variant}, {('found', 'foretold')[which]}"
-                goodput.plot(loads, [pair[which].goodput_per_s for pair in mine], style, label=name)
-                latency.plot(loads, [pair[which].admitted.p50 for pair in mine], style, label=name)
+            mine = [pair for pair in pairs if pair.found.variant == variant]
+            loads = [pair.found.load for pair in mine]
+            both = (
+                ("found", "o-", [pair.found for pair in mine]),
+                ("foretold", "x--", [pair.said for pair in mine]),
+            )
+            for word, style, cells in both:
+                name = f"{variant}, {word}"
+                goodput.plot(loads, [one.goodput_per_s for one in cells], style, label=name)
+                latency.plot(loads, [one.admitted.p50 for one in cells], style, label=name)
         goodput.set_ylabel("goodput per second")
         latency.set_ylabel("p50 of the answered, ms")
         latency.set_xlabel("load, in capacities")

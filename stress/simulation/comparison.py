@@ -28,12 +28,8 @@ GOOD_LEAST: Final = {
     "five times slower from 10 s to 30 s, 2x": 0.97,
     "2x, all retry": 0.97,
 }
-"""The least goodput of the guard, of what is possible. At 1x a queue that is never full is
-endless: with 8 places and 16 to wait a loss of some percent is in the arrivals themselves."""
-P99_MOST_BUDGETS: Final = 4.0
-"""The p99 of the admitted beyond the slowest hundredth's own service time, in wait budgets: the
-guard bounds the wait by as much."""
-
+"""The least goodput of the guard, of what is possible. At 1x only a queue without a bound loses
+nothing: with 8 places and 16 to wait some percent are in the arrivals themselves."""
 _HEAD: Final = ("", "goodput", "served", "p50 ms", "p99 ms", "shed", "failed", "sent")
 _Series = dict[str, list[int]]
 

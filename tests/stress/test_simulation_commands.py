@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from stress import other_work
 from stress.__main__ import main
 from stress.compare.app import CAPACITY_PER_S
 from stress.compare.cell import KEPT, Cell, poisson
@@ -132,6 +133,28 @@ def test_what_was_found_is_held_against_what_was_foretold(found, met):
     assert [one.met for one in check.verdicts(made_up(**found), made_up())] == met
 
 
+def test_other_work_is_what_all_processes_took_but_for_our_own(monkeypatch, tmp_path):
+    stat = tmp_path / "stat"
+    monkeypatch.setattr(other_work, "_STAT", stat)
+    second = other_work.os.sysconf("SC_CLK_TCK")
+    stat.write_text(f"cpu  {second} 0 {second} 900 50 0 0 0 7 7\ncpu0 1 2 3\n")
+    assert other_work.busy_s(stat.read_text()) == 2.0
+    own_s = [1.0]
+    watch = other_work.OtherWork(lambda: own_s[0])
+    own_s[0] = 1e6
+    assert watch.cores() == 0.0
+    own_s[0] = 1.0
+    stat.write_text(f"cpu  {second * 10**9} 0 0 0 0 0 0 0\n")
+    assert watch.cores() > 1000
+
+
+def test_a_busy_machine_is_told():
+    pairs = [check.Pair(made_up(), made_up(), cores) for cores in (0.1, 1.0)]
+    assert "other processes" in check._distrust(pairs)[1]
+    assert check._distrust(pairs[:1]) == []
+    assert [check.row(pair)[-1] for pair in pairs] == ["0.1", "1.0"]
+
+
 def test_a_share_of_next_to_nothing_may_differ():
     assert check.near(0.03, 0.012, check.SHARE_TOLERANCE)
     assert not check.near(0.05, 0.02, check.SHARE_TOLERANCE)
@@ -153,6 +176,7 @@ def test_both_serve_the_same_requests(tmp_path, monkeypatch):
     main(["simulate", "check", "--seconds", "0.5", "--out", str(tmp_path)])
     told = written(tmp_path, "simulate-check")
     (pair,) = told["facts"]["cells"]
+    assert pair["others_cores"] >= 0
     assert pair["found"]["offered_per_s"] == pair["foretold"]["offered_per_s"]
     assert len(told["verdicts"]) in {1, 3}
 
