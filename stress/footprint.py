@@ -80,23 +80,24 @@ class Watch:
         return monotonic() - self._begun_s
 
     def _run(self) -> None:
-        while not self._over.wait(self._every_s):
+        over = False
+        while not over:
+            over = self._over.wait(self._every_s)
             self.seen.append(footprint(self._pids(), self.now_s()))
 
 
-def typical(seen: Sequence[Footprint], from_s: float, to_s: float) -> Footprint:
-    """Return the medians of the footprints in a stretch of time.
+def typical(seen: Sequence[Footprint]) -> Footprint:
+    """Return the medians of some footprints.
 
     Raises:
         ValueError: there is none.
     """
-    some = [one for one in seen if from_s <= one.at_s < to_s]
-    if not some:
-        raise ValueError(f"nothing was seen from {from_s:g} to {to_s:g} s")
+    if not seen:
+        raise ValueError("nothing was seen")
     return Footprint(
-        some[-1].at_s,
-        some[-1].pids,
-        round(median(one.rss_bytes for one in some)),
-        round(median(one.files for one in some)),
-        round(median(one.threads for one in some)),
+        seen[-1].at_s,
+        seen[-1].pids,
+        round(median(one.rss_bytes for one in seen)),
+        round(median(one.files for one in seen)),
+        round(median(one.threads for one in seen)),
     )

@@ -183,10 +183,9 @@ def _progress(course: Course, watch: Watch) -> str:
 
 def windows(course: Course) -> tuple[Footprint, Footprint]:
     """Return the medians of the tenth of the time after the warm-up, and of the last tenth."""
-    end_s = course.seen[-1].at_s
-    length_s = (end_s - course.warm_s) * _WINDOW
-    first = typical(course.seen, course.warm_s, course.warm_s + length_s)
-    return first, typical(course.seen, end_s - length_s, end_s)
+    warm = [one for one in course.seen if one.at_s >= course.warm_s]
+    count = max(1, round(len(warm) * _WINDOW))
+    return typical(warm[:count]), typical(warm[-count:])
 
 
 def thirds(course: Course) -> tuple[Percentiles, Percentiles]:
