@@ -7,18 +7,29 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from stress.proxy import Fault
+from stress.proxy import Fault, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from service.demo_postgres import DemoServer
     from stress.proxy import Proxy
 
-FAULTS: Final = ("stop", "kill", "blackhole", "reset")
-"""A frozen server, a killed one, a network that swallows bytes, and one that resets."""
-NETWORK: Final = ("blackhole", "reset")
+HALF_OPEN: Final = "half-open"
+NETWORK: Final[Mapping[str, Fault]] = {
+    "blackhole": Fault.SWALLOW,
+    "reset": Fault.RESET,
+    "latency": Fault.DELAY,
+    "loss": Fault.LOSS,
+    HALF_OPEN: Fault.HALF_OPEN,
+}
 """Those that need a proxy, and can hit one lane alone."""
+FAULTS: Final = ("stop", "kill", *NETWORK)
+"""A frozen server, a killed one, and the ways in which a network can be bad."""
+AWAY: Final = frozenset({"stop", "kill", "blackhole", "reset"})
+"""Those under which the database is not there at all until it comes back."""
+BAD: Final = Quality(delay_s=0.02, jitter_s=0.02, loss_ratio=0.02)
+"""Under ``latency`` and ``loss``: 20 to 40 ms each way; one piece in 50 lost."""
 
 
 class Breakage(NamedTuple):
@@ -40,13 +51,12 @@ def breakage(fault: str, server: DemoServer, proxies: Sequence[Proxy]) -> Breaka
         return Breakage(lambda: server.kill(signal.SIGSTOP), lambda: server.kill(signal.SIGCONT))
     if fault == "kill":
         return Breakage(lambda: server.kill(signal.SIGKILL), server.start)
-    bad = {"blackhole": Fault.SWALLOW, "reset": Fault.RESET}[fault]
 
     def put(wanted: Fault) -> None:
         for proxy in proxies:
             proxy.set(wanted)
 
-    return Breakage(lambda: put(bad), lambda: put(Fault.NONE))
+    return Breakage(lambda: put(NETWORK[fault]), lambda: put(Fault.NONE))
 
 
 class Disturbance:

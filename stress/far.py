@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stress.proxy import Fault, Proxy
+from stress.proxy import Fault, Proxy, Quality
 from stress.server import ServerError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def far(where: Place, round_trip_s: float, stack: ExitStack) -> Mapping[str, str
     server = where.postgres
     if server is None:
         raise ServerError("only PostgreSQL can be far away")
-    proxy = stack.enter_context(Proxy(server.port, round_trip_s / 2))
+    proxy = stack.enter_context(Proxy(server.port, Quality(round_trip_s / 2)))
     proxy.set(Fault.DELAY)
     url = where.url.replace(f":{server.port}/", f":{proxy.port}/")
     return {"GUARD_DATABASE_URL": url, **_POOLS}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stress.disturbance import FAULTS
+from stress.faults.table import DRILLS
 from stress.scenario import BACKENDS
 from stress.simulation import options as simulation
 
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scenario(commands)
     _add_loads(commands)
     _add_drills(commands)
+    _add_faults(commands)
     _add_costs(commands)
     _add_models(commands)
     _add_operators_view(commands)
@@ -96,6 +98,32 @@ def _add_drills(commands: _Commands) -> None:
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
     _add_out((outage, chaos, jobs, kills))
+
+
+def _add_faults(commands: _Commands) -> None:
+    fault = commands.add_parser(
+        "fault", help="a fault around the service, under load",
+        description="; ".join(f"{name}: {drill.about}" for name, drill in DRILLS.items()),
+    )  # fmt: skip
+    fault.add_argument("name", choices=tuple(DRILLS), metavar="NAME", help=", ".join(DRILLS))
+    fault.add_argument("--rate", type=_positive, default=150.0, help="users per second")
+    fault.add_argument("--workers", type=_count, default=4, help="ignored with duckdb")
+    fault.add_argument("--rounds", type=_count, default=3)
+    for name, default_s in (("before", 3.0), ("fault", 6.0), ("after", 8.0)):
+        fault.add_argument(f"--{name}-s", type=_positive, default=default_s)
+    _add_backend((fault,))
+    durability = commands.add_parser("durability", help="kill -9 under writes, again and again")
+    durability.add_argument("--rounds", type=_count, default=200, help="kills of each part")
+    durability.add_argument("--part", choices=("both", "service", "units"), default="both")
+    durability.add_argument("--rate", type=_positive, default=300.0, help="creates per second")
+    durability.add_argument("--seed", type=int, default=1)
+    soak = commands.add_parser("soak", help="a lasting overload: what grows, leaks or slows down")
+    soak.add_argument("--minutes", type=_positive, default=30.0, help="after the warm-up")
+    soak.add_argument("--factor", type=_positive, default=1.5, help="of the capacity")
+    soak.add_argument("--rate", type=_positive, help="users per second, instead of the factor")
+    soak.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
+    _add_backend((soak,))
+    _add_out((fault, durability, soak))
 
 
 def _add_costs(commands: _Commands) -> None:

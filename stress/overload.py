@@ -17,8 +17,9 @@ from stress.scenario import place, replay
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from stress.arrivals import Stage
     from stress.result import Run, Summary
     from stress.scenario import Place
     from stress.shots import Target
@@ -50,6 +51,7 @@ class Findings:
         summaries: the same, summarised.
         interrupted: Ctrl-C came.
         settings: more of the service's environment.
+        plan: makes the load of a rate and a length.
     """
 
     rate: float = 0.0
@@ -60,6 +62,7 @@ class Findings:
     summaries: dict[str, Summary] = field(default_factory=dict)
     interrupted: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    plan: Callable[[float, float], Mapping[str, Sequence[Stage]]] = constant
 
 
 def run(options: Namespace) -> int:
@@ -74,7 +77,7 @@ def run(options: Namespace) -> int:
             fill(where.url, options.rows)
             if options.far:
                 findings.settings = far(where, options.far / 1000, stack)
-            _search_capacity(where, options, findings)
+            search_capacity(where, options, findings)
             if findings.capacity:
                 _overload(where, options, findings)
         except KeyboardInterrupt:
@@ -98,9 +101,19 @@ def _title(options: Namespace) -> str:
     return f"Overload on {options.backend}{away}, {options.rows} warriors, seed {options.seed}"
 
 
-def _search_capacity(where: Place, options: Namespace, findings: Findings) -> None:
+def search_capacity(where: Place, options: Namespace, findings: Findings) -> None:
+    """Find the highest rate of ``findings.plan`` that a service on ``where`` holds.
+
+    Args:
+        where: the database.
+        options: ``seconds``, of which each step takes five at most; ``seed``.
+        findings: takes what is found.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came.
+    """
     with where.server("capacity", guarded=True, settings=findings.settings) as server:
-        _probe(server.target, _FIRST_RATE, options)
+        _probe(server.target, _FIRST_RATE, options, findings)
         rate, failed = _FIRST_RATE, 0.0
         while not failed and rate <= _RATE_MAX:
             if _holds(server.target, rate, options, findings):
@@ -114,10 +127,10 @@ def _search_capacity(where: Place, options: Namespace, findings: Findings) -> No
 
 
 def _holds(target: Target, rate: float, options: Namespace, findings: Findings) -> bool:
-    summary = _probe(target, rate, options)
+    summary = _probe(target, rate, options, findings)
     if summary.void:
         # Perhaps the machine was busy with something else; a second time it is the rate.
-        summary = _probe(target, rate, options)
+        summary = _probe(target, rate, options, findings)
     holds = summary.good_share >= KEPT and not summary.void
     findings.probes.append(
         f"{rate:6.0f} users/s: {summary.offered_per_s:6.0f} requests/s offered, "
@@ -132,9 +145,9 @@ def _holds(target: Target, rate: float, options: Namespace, findings: Findings) 
     return holds
 
 
-def _probe(target: Target, rate: float, options: Namespace) -> Summary:
+def _probe(target: Target, rate: float, options: Namespace, findings: Findings) -> Summary:
     seconds = min(_PROBE_S, options.seconds)
-    summary = summarise(replay(target, constant(rate, seconds), options.seed))
+    summary = summarise(replay(target, findings.plan(rate, seconds), options.seed))
     if summary.interrupted:
         raise KeyboardInterrupt
     return summary

@@ -45,7 +45,12 @@ class Place:
     postgres: DemoServer | None
 
     def server(
-        self, name: str, *, guarded: bool, settings: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *,
+        guarded: bool,
+        settings: Mapping[str, str] | None = None,
+        watch_memory: bool = True,
     ) -> Server:
         """Return the service on it, not yet started.
 
@@ -53,10 +58,12 @@ class Place:
             name: of its log.
             guarded: False sets the guard's mode to off.
             settings: more of its environment.
+            watch_memory: see ``Server``.
         """
         mode = {} if guarded else {"GUARD_MODE": "off"}
         log = self.folder / f"{name}.log"
-        return Server(log, {"GUARD_DATABASE_URL": self.url, **mode, **(settings or {})})
+        environ = {"GUARD_DATABASE_URL": self.url, **mode, **(settings or {})}
+        return Server(log, environ, watch_memory=watch_memory)
 
     def crash(self) -> None:
         """Kill the database's own server too, by SIGKILL, and start it again on its data."""

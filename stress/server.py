@@ -83,11 +83,18 @@ class Server:
         self._ended = Event()
 
     def __enter__(self) -> Self:
-        """Start it and wait until it is ready, at most 60 s.
+        """Start it; see ``start``."""
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start it and wait until it is ready, at most 60 s; what is left of it is killed first.
 
         Raises:
             ServerError: it ended, or is not ready yet.
         """
+        self.kill()
+        self._ended = Event()
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C is ours, and one signal reaches the whole tree.
             self._process = subprocess.Popen(
@@ -105,8 +112,8 @@ class Server:
             self.stop()
             raise
         if self._watches_memory:
-            Thread(target=self._watch_memory, args=(self._process.pid,), daemon=True).start()
-        return self
+            watched = (self._process.pid, self._ended)
+            Thread(target=self._watch_memory, args=watched, daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -170,10 +177,10 @@ class Server:
     def _tail(self) -> str:
         return self.log_text()[-_LOG_TAIL:]
 
-    def _watch_memory(self, pid: int) -> None:
+    def _watch_memory(self, pid: int, ended: Event) -> None:
         while True:
             self.peak_bytes = max(self.peak_bytes, sum(map(_memory_bytes, tree(pid))))
-            if self._ended.wait(_SAMPLE_S):
+            if ended.wait(_SAMPLE_S):
                 return
 
 

@@ -14,13 +14,13 @@ It differs from gthread in this:
   request waits for a thread. That spares the way back to the loop and through the queue.
 * Where all places for connections are taken, an idle one makes room for a new one.
 
-What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``handle``,
-``load_wsgi``, ``murder_pending``, ``notify``, ``on_client_socket_readable``,
-``on_pending_socket_readable``, ``_cap_keepalive`` (overridden), ``nr_conns``,
-``worker_connections``, ``keepalived_conns``, ``pending_conns``, ``poller``, ``wsgi``; of
-``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``, ``timeout``, ``close``; of
-the parser: ``unreader``'s ``unread`` and ``take_buffered``. A test fails where gunicorn changes
-one of them.
+What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``get_thread_pool``,
+``handle``, ``load_wsgi``, ``murder_pending``, ``notify``, ``on_client_socket_readable``,
+``on_pending_socket_readable``, ``set_accept_enabled``, ``_cap_keepalive`` (overridden),
+``nr_conns``, ``worker_connections``, ``keepalived_conns``, ``pending_conns``, ``poller``,
+``wsgi``; of ``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``, ``timeout``,
+``close``; of the parser: ``unreader``'s ``unread`` and ``take_buffered``. A test fails where
+gunicorn changes one of them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from guard.gunicorn.context import current_worker
 from guard.gunicorn.head import is_partial
 from guard.gunicorn.reception import READ_BYTES, Fate, Reception, give
+from guard.gunicorn.shortage import SHORT, Shortage, Threads
 from guard.gunicorn.waiting import Waiting
 from guard.socket_age import ACCEPTED_KEY, last_received_ago_s
 
@@ -102,6 +103,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         self._plain = _is_plain(self.cfg)
         self._notified_s = 0.0
         self._addresses: dict[Any, Any] = {}
+        self._shortage = Shortage(self.log)
 
     def load_wsgi(self) -> None:
         """Load the application, which will hear when its requests were accepted."""
@@ -116,6 +118,10 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             return found
 
         self.wsgi = stamped
+
+    def get_thread_pool(self) -> Threads:
+        """Return the pool of the request threads; each is started when it is needed first."""
+        return Threads(self.cfg.threads, self._shortage)
 
     @property
     def queue_depth(self) -> int:
@@ -151,7 +157,11 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             try:
                 client, address = listener.accept()
             except OSError as error:
-                if error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
+                if error.errno in SHORT:
+                    self._shortage.begin(error)
+                    self.set_accept_enabled(False)
+                    self._make_room()
+                elif error.errno not in {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}:
                     raise
                 return
             self.nr_conns += 1
@@ -160,12 +170,16 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             if self.nr_conns >= self.worker_connections:
                 self._make_room(conn)
 
-    def _make_room(self, young: Connection) -> None:
+    def _make_room(self, young: Connection | None = None) -> None:
         """Close the connection that has been idle longest, so that the next one finds a place."""
         for waiting in (self.keepalived_conns, self.pending_conns):
             if waiting and waiting[0] is not young:
                 self._drop(waiting[0])
                 return
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
+        """Accept connections or do not; never while there is nothing to accept them with."""
+        super().set_accept_enabled(enabled and not self._shortage.lasts)
 
     def enqueue_req(self, conn: Any) -> None:  # noqa: ANN401 - gunicorn's TConn
         """Refuse the connection's request at once, let it come, or queue it for a thread."""

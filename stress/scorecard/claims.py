@@ -86,6 +86,15 @@ def _outage(fault: str, text: str) -> Claim:
     )  # fmt: skip
 
 
+def _fault(name: str, backend: str, text: str, bar: str) -> Claim:
+    long = f"stress fault {name} --backend {backend}"
+    return Claim(
+        f"fault-{name}-{backend}", f"{text}, 150 users/s", Command(long, f"{long} --rounds 1"),
+        f"{bar}, 95 % of the goodput back within 3 s, no acknowledged row lost",
+        shown=(*_ROWS, ("back after", "95% of the goodput")), noise=2.0,
+    )  # fmt: skip
+
+
 def _compare(factor: int) -> Claim:
     return Claim(
         f"compare-{factor}x",
@@ -207,6 +216,26 @@ CLAIMS: Final = (
     _outage("stop", "frozen"),
     _outage("kill", "killed"),
     _outage("blackhole", "swallowed by the network"),
+    _fault("arbiter-kill", "duckdb", "gunicorn's arbiter killed and started anew",
+           "its workers end by themselves"),
+    _fault("descriptors", "duckdb", "no file descriptor left for 6 s", "no worker ends or spins"),
+    _fault("disk-full", "duckdb", "DuckDB's disk full for 6 s", "reads go on"),
+    _fault("fail-over", "postgres", "PostgreSQL's primary killed, its standby promoted 6 s later",
+           "reads go on"),
+    Claim(
+        "durability",
+        "DuckDB's writers killed at random moments, also while they start, and with units that "
+        "raise, break a key or time out (short form: 10 kills each)",
+        Command("stress durability --rounds 200", "stress durability --rounds 10"),
+        "no acknowledged row lost or twice, nothing there of a unit that failed",
+        shown=(("service", "service: every acknowledged"), ("units", "units: every acknowledged")),
+    ),
+    Claim(
+        "soak-duckdb", "30 minutes at 1.5x the capacity, DuckDB, 100,000 rows",
+        Command("stress soak --backend duckdb --minutes 30"),
+        "resident memory grows by < 5 %, descriptors and threads flat, no drift in the latencies",
+        shown=(("memory", "resident memory"), ("p99", "p99 of the admitted")), noise=1.25,
+    ),
     Claim(
         "scrapes", "5,000 scrapes of the admin listener during 12 worker kills and a reload, every "
         "request thread busy (short form: 800, 4 kills)",

@@ -245,6 +245,7 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     for name in (
         "_cap_keepalive", "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending",
         "notify", "on_client_socket_readable", "on_pending_socket_readable",
+        "set_accept_enabled", "get_thread_pool",
     ):  # fmt: skip
         assert callable(getattr(ThreadWorker, name))
     used = set(ThreadWorker.__init__.__code__.co_names)

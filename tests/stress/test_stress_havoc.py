@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stress import havoc as havoc_module
-from stress.disturbance import Breakage, Disturbance, breakage
+from stress.disturbance import FAULTS, NETWORK, Breakage, Disturbance, breakage
 from stress.havoc import Havoc
 
 if TYPE_CHECKING:
@@ -146,9 +146,10 @@ def test_how_each_fault_is_made() -> None:
         def set(self, fault: str) -> None:
             puts.append(fault)
 
-    for fault in ("stop", "kill", "blackhole", "reset"):
+    for fault in FAULTS:
         how = breakage(fault, database, [Network()])  # type: ignore[arg-type, list-item]
         how.begin()
         how.end()
     assert database.heard == ["SIGSTOP", "SIGCONT", "SIGKILL", "start"]
-    assert puts == ["swallow", "none", "reset", "none"]
+    assert [put for put in puts if put != "none"] == [*NETWORK.values()]
+    assert puts[1::2] == ["none"] * len(NETWORK)

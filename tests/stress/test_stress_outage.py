@@ -47,6 +47,28 @@ def test_what_lasted_too_long_or_never_came_is_missed(place: int, seen: Seen) ->
     assert facts(course(), seen)
 
 
+def test_a_slow_database_may_be_slow_and_not_late() -> None:
+    found = course()
+    assert [one.met for one in verdicts(found, SEEN, "all", "latency")] == [True] * 6
+    late = Sample("search", 8.0, 0.0, 1.5, 200, 200, right=True)
+    assert [one.met for one in verdicts(course(late), SEEN, "all", "loss")][1] is False
+    slow = Sample("search", 8.0, 0.0, 1.3, 200, 503, reason="pool_saturated")
+    assert [one.met for one in verdicts(course(slow), SEEN, "all", "loss")][2] is False
+
+
+def test_dead_connections_are_mended_from_when_they_are_noticed() -> None:
+    before = [Sample("search", at / 10, 0.0, 0.01, 200, 200, right=True) for at in range(50)]
+    dead = Sample("search", 5.5, 0.0, 3.0, 200, 503)
+    after = [
+        Sample("search", 8.6 + at / 10, 0.0, 0.01, 200, 200, right=True) for at in range(90)
+    ]  # fmt: skip
+    samples = [*before, dead, *after]
+    found = course()._replace(run=Run(samples, len(samples), 2, 30.0))
+    seen = SEEN._replace(first_failure_s=3.5)
+    assert verdicts(found, seen, "all", "half-open")[3].met
+    assert not verdicts(found, SEEN._replace(recovered_s=9.0), "all", "latency")[3].met
+
+
 def test_lost_counts_warriors_and_workers_are_missed() -> None:
     late = course()._replace(run=replace(course().run, sent=3))
     assert met(late)[0] is False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.postgres_process import free_port
-from stress.proxy import DELAY_S, Fault, Proxy
+from stress.proxy import DELAY_S, Fault, Proxy, Quality, _Forwarder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,6 +119,46 @@ def test_a_delay_delays(proxy: Proxy, connect: Connect) -> None:
         slow.recv(1000)
     slow.settimeout(10.0)
     assert slow.recv(1000) == b"hello"
+
+
+def test_what_is_half_open_is_dead_and_what_comes_later_lives(
+    proxy: Proxy, connect: Connect
+) -> None:
+    old = connect()
+    assert says(old) == b"hello"
+    proxy.set(Fault.HALF_OPEN)
+    assert says(connect()) == b"hello"
+    assert is_deaf(old)
+    proxy.set(Fault.NONE)
+    assert is_deaf(old)
+
+
+def test_what_is_lost_comes_late_and_in_order(echo: ThreadingTCPServer) -> None:
+    with (
+        Proxy(echo.server_address[1], Quality(loss_ratio=0.5)) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=60.0) as lossy,
+    ):
+        proxy.set(Fault.LOSS)
+        lossy.sendall(b"first")
+        proxy.set(Fault.NONE)
+        lossy.sendall(b"second")
+        heard = b""
+        while len(heard) < len(b"firstsecond"):
+            heard += lossy.recv(1000)
+    assert heard == b"firstsecond"
+
+
+def test_how_late_each_piece_is() -> None:
+    forwarder = _Forwarder(1, Quality(0.02, 0.01, 0.5))
+    assert forwarder._late_s() == 0.0
+    forwarder.put(Fault.DELAY)
+    delays = [forwarder._late_s() for _ in range(200)]
+    assert 0.02 <= min(delays) < 0.022
+    assert 0.028 < max(delays) <= 0.03
+    forwarder.put(Fault.LOSS)
+    late = [round(forwarder._late_s(), 3) for _ in range(2000)]
+    assert {0.0, 0.2, 0.6, 1.4, 3.0, 5.0} <= {*late}
+    assert 0.4 < sum(map(bool, late)) / len(late) < 0.6
 
 
 def test_with_nobody_behind_it_connections_are_reset() -> None:

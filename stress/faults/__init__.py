@@ -1,0 +1,1 @@
+"""Faults around the service: its processes, its resources, its clock, its database's host."""
