@@ -132,6 +132,10 @@ class Jobs:
 
     def _look(self) -> None:
         # In a thread of its own: the queue may be slow, and the watcher has more to look at.
+        with suppress(Exception):  # a server that does not tell its settings
+            doubt = self._queue.doubt()
+            if doubt:
+                log.warning("a write that is put off may be lost: %s", doubt)
         while not self._stopping.wait(LOOK_EVERY_S):
             with suppress(Exception):
                 self._record.set(metrics.JOBS_WAITING, (), self._queue.waiting())

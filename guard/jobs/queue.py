@@ -43,8 +43,8 @@ class Job(NamedTuple):
 class JobQueue(Protocol):
     """A durable queue. Thread-safe.
 
-    What ``put`` has returned an id for is run at least once, whichever process is killed. Any
-    exception of ``put``, ``phase`` and ``waiting`` means that the queue can't be reached.
+    What ``put`` has returned an id for is run at least once, whichever process is killed. Where
+    ``put``, ``phase``, ``waiting`` and ``doubt`` raise anything, the queue can't be reached.
     """
 
     def put(self, data: dict[str, Any]) -> str | None:
@@ -57,6 +57,10 @@ class JobQueue(Protocol):
 
     def waiting(self) -> int:
         """Return how many jobs have not ended."""
+        ...
+
+    def doubt(self) -> str:
+        """Return why what it has taken might be lost, one line; empty where nothing says so."""
         ...
 
     def start(self, run: Callable[[Job], None]) -> None:

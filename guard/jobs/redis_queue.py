@@ -27,6 +27,10 @@ _MAINTENANCE: Final = 50_000
 _POLL_MS: Final = 1000
 _REDIS_PAUSE_S: Final = 0.5
 
+_DURABLE: Final = {
+    "appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction",
+}  # fmt: skip
+
 log = logging.getLogger("guard.jobs")
 
 
@@ -81,6 +85,18 @@ class RedisQueue:
     def waiting(self) -> int:
         """Return how many jobs have not ended."""
         return int(self._redis.hlen(f"{self._prefix}:{QUEUE}.msgs"))
+
+    def doubt(self) -> str:
+        """Return why what it has taken might be lost, by what the server tells of its settings."""
+        found: dict[bytes | str, bytes | str] = {}
+        for name in _DURABLE:
+            # Each name alone: older servers take no more.
+            found |= self._redis.config_get(name)
+        texts = {_text(name): _text(value) for name, value in found.items()}
+        wrong = [
+            f"{name} is {texts[name]}" for name, right in _DURABLE.items() if texts[name] != right
+        ]
+        return f"of its Redis {', '.join(wrong)}" if wrong else ""
 
     def start(self, run: Callable[[Job], None]) -> None:
         """Run jobs in a thread of this process, one at a time."""
@@ -141,3 +157,7 @@ class RedisQueue:
 
     def _key(self, job_id: str) -> str:
         return f"{self._prefix}:{job_id}"
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -32,6 +32,7 @@ def facts(seen: Seen) -> Facts:
         silent=len(silent),
         silent_s=max(silent, default=0.0),
         would_shed=recent.decided("would_shed"),
+        relieved=recent.decided("cached") + recent.decided("deferred"),
         seconds=max(1.0, recent.seconds),
         p95_s=None if p95 is None else p95 / 1000,
         mode=seen.loaded.settings.mode,

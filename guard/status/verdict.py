@@ -6,9 +6,10 @@ The rules, in the order in which they are asked; the first that holds speaks:
 2. a pool has lost all its connections, or a breaker is open: the database is sick
 3. a breaker lets a growing share through: recovering; no worker is ready: not serving
 4. requests were shed in the last seconds: shedding
-5. a worker is silent or not ready: degraded
-6. a lane is at its limit, or somebody waits: busy
-7. off or shadow mode is told; else fine, or idle
+5. requests found no room, and none was shed: relieved
+6. a worker is silent or not ready: degraded
+7. a lane is at its limit, or somebody waits: busy
+8. off or shadow mode is told; else fine, or idle
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class Facts(NamedTuple):
         silent: of these, those without a sign of life.
         silent_s: for how long the longest of them, seconds.
         would_shed: requests that shadow mode would have shed in the last seconds.
+        relieved: those that found no room and were answered from the cache, or put off.
         seconds: the length of "the last seconds".
         p95_s: of the admitted in that time; None where there were none.
         mode: what the guard does with its decisions.
@@ -102,6 +104,7 @@ class Facts(NamedTuple):
     silent: int = 0
     silent_s: float = 0.0
     would_shed: float = 0.0
+    relieved: float = 0.0
     seconds: float = 10.0
     p95_s: float | None = None
     mode: Mode = Mode.ENFORCE
@@ -202,6 +205,16 @@ def _shedding(facts: Facts) -> Verdict | None:
     return Verdict(level, text, todo)
 
 
+def _relieved(facts: Facts) -> Verdict | None:
+    if not facts.relieved:
+        return None
+    share = _percent(facts.relieved / _total(facts))
+    text = f"Relieved: no room for {share}, answered from the cache or put off"
+    text += "".join(f"; {_pool(each)}" for each in facts.lanes)
+    hint = "The database is at its limit; clients get late answers and 202 instead of refusals."
+    return Verdict(Level.WARN, text, Advice(hint))
+
+
 def _degraded(facts: Facts) -> Verdict | None:
     if facts.silent:
         text = f"Degraded: {facts.silent} of {facts.workers} workers silent since "
@@ -222,7 +235,10 @@ def _busy(facts: Facts) -> Verdict | None:
 
 
 _SICK = (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN)
-_RULES = (_down, _unconnected, _database, _recovering, _not_serving, _shedding, _degraded, _busy)
+_RULES = (
+    _down, _unconnected, _database, _recovering, _not_serving, _shedding, _relieved, _degraded,
+    _busy,
+)  # fmt: skip
 
 
 def _fine(facts: Facts) -> Verdict:
@@ -247,16 +263,22 @@ def _pool(lane: LaneFacts) -> str:
     return f"{text}, {lane.waiting} waiting" if lane.waiting else text
 
 
+def _total(facts: Facts) -> float:
+    decided = sum(each.shed + each.admitted for each in facts.lanes)
+    return decided + facts.would_shed + facts.relieved
+
+
 def _ratio(facts: Facts) -> float:
     shed = sum(each.shed for each in facts.lanes)
-    total = shed + facts.would_shed + sum(each.admitted for each in facts.lanes)
-    return shed / total if shed else 0.0
+    return shed / _total(facts) if shed else 0.0
 
 
 def _share(facts: Facts) -> str:
     ratio = _ratio(facts)
-    if not ratio:
-        return ""
+    return _percent(ratio) if ratio else ""
+
+
+def _percent(ratio: float) -> str:
     return f"{100 * ratio:.0f} %" if ratio >= 0.01 else "under 1 %"  # noqa: PLR2004 - as it says
 
 

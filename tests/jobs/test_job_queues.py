@@ -66,6 +66,20 @@ def test_what_is_put_is_run_with_its_id_and_data(make):
     until(lambda: queue.waiting() == 0)
 
 
+def test_a_queue_on_the_disk_leaves_no_doubt(make):
+    assert make().doubt() == ""
+
+
+def test_a_redis_that_forgets_is_doubted(tmp_path):
+    redis = RedisServer(tmp_path)
+    queue = RedisQueue(connect(redis.url, 20.0), "doubted", 5)
+    try:
+        assert queue.doubt() == "of its Redis appendonly is no, appendfsync is everysec"
+    finally:
+        queue.stop(1.0)
+        redis.stop()
+
+
 def test_nobody_knows_a_job_that_was_not_put(make):
     assert make().phase(NOBODY) is None
 

@@ -40,6 +40,9 @@ class Queue:
     def waiting(self):
         return 7
 
+    def doubt(self):
+        return "it says so"
+
     def stop(self, _timeout_s):
         pass
 
@@ -117,7 +120,7 @@ def test_few_requests_wait_for_the_disk_and_the_others_are_refused(world):
     assert world.jobs.put({}) == "id"
 
 
-def test_what_was_run_is_counted_and_what_waits_is_shown(world):
+def test_what_was_run_is_counted_and_what_waits_is_shown(world, caplog):
     seen = []
     world.jobs.start(seen.append)
     world.queue.run(Job("id", {}))
@@ -126,6 +129,7 @@ def test_what_was_run_is_counted_and_what_waits_is_shown(world):
     while not world.recorder.value(metrics.JOBS_WAITING):
         Event().wait(0.01)
     assert world.recorder.value(metrics.JOBS_WAITING) == 7
+    assert "a write that is put off may be lost: it says so" in caplog.text
     world.jobs.stop(1.0)
 
 

@@ -67,6 +67,7 @@ def facts(*lanes: LaneFacts, workers: int = 2, ready: int = 2, **more: object) -
         (facts(p95_s=1.25), "ok", "Fine: 90 requests/s, p95 1.2 s"),
         (facts(WRITE), "ok", "Idle: no requests in the last 10 s; write pool 0/2 used"),
         (facts(mode=Mode.OFF), "warn", "Guard is off: 90 requests/s pass undecided"),
+        (facts(relieved=300), "warn", "Relieved: no room for 25 %, answered from the cache or put"),
         (facts(mode=Mode.SHADOW, would_shed=100), "ok", "Shadow: would have shed 10 %; read pool"),
         (facts(mode=Mode.SHADOW), "ok", "Shadow: would have shed 0 %"),
     ],
