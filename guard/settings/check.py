@@ -71,6 +71,9 @@ def check(settings: Settings, *, memory_mib: int, ask: AskServer | None) -> Repo
     _memory(report, settings, memory_mib)
     if kind_of(settings.database_url) is DatabaseKind.DUCKDB:
         _file(report, settings.database_url)
+    elif settings.pgbouncer:
+        wanted = sizing.GENERATIONS * sizing.connections_wanted(sizing_of(settings))
+        report.lines.append(("pgbouncer", f"must let {wanted} clients in (max_client_conn)"))
     elif settings.database_url and ask is not None:
         _servers(report, settings, ask)
     for finding in sizing.can_fire(sizing_of(settings)):

@@ -92,6 +92,20 @@ class Settings:
         "Another PostgreSQL host for the read lane; empty: the same as GUARD_DATABASE_URL.",
         secret=True, form="database",
     )  # fmt: skip
+    pgbouncer: bool = _setting(
+        False,  # noqa: FBT003 - the default
+        "GUARD_PGBOUNCER",
+        "Whether the database URLs lead to PgBouncer in transaction mode: nothing is set for a "
+        "session then, nothing prepared, and lock waits are not sampled.",
+        watch="guard_queue_depth",
+    )  # fmt: skip
+    pgbouncer_admin_url: str = _setting(
+        "", "GUARD_PGBOUNCER_ADMIN_URL",
+        "postgresql://user:password@host:port/pgbouncer: PgBouncer's console, asked five times a "
+        "second by each worker for who waits. While that takes longer than half the smaller wait "
+        "budget, a lane lends only as many connections as PgBouncer serves. Empty: nobody looks.",
+        secret=True, form="database", watch="guard_pgbouncer_wait_oldest_seconds",
+    )  # fmt: skip
     port: int = _setting(
         8000, "PORT",
         "TCP port of the service. Where it is set, gunicorn listens on all interfaces; "

@@ -124,6 +124,20 @@ def _read_url(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(name, text, f"needs a postgresql:// {_env('database_url')} beside it")
 
 
+def _pgbouncer(values: Values) -> Iterator[BadSetting]:
+    admin_url = values["pgbouncer_admin_url"]
+    if values["pgbouncer"] and kind_of(values["database_url"]) is not DatabaseKind.POSTGRES:
+        allowed = f"needs a postgresql:// {_env('database_url')}"
+        yield BadSetting(_env("pgbouncer"), "true", allowed)
+    if not admin_url:
+        return
+    name, text = _env("pgbouncer_admin_url"), mask_url(admin_url)
+    if kind_of(admin_url) is not DatabaseKind.POSTGRES:
+        yield BadSetting(name, text, "must be postgresql://, as PgBouncer's console is")
+    elif not values["pgbouncer"]:
+        yield BadSetting(name, text, f"needs {_env('pgbouncer')}=true beside it")
+
+
 def _duckdb(values: Values) -> Iterator[BadSetting]:
     if kind_of(values["database_url"]) is not DatabaseKind.DUCKDB:
         return
@@ -189,6 +203,7 @@ RULES: Final = (
     Rule(("fairness", "client_key_header"), _client_key),
     Rule(("trusted_proxies", "priority_header", "client_key_header"), _believed),
     Rule(("database_url", "database_read_url"), _read_url),
+    Rule(("database_url", "pgbouncer", "pgbouncer_admin_url"), _pgbouncer),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),
     Rule(("cache", "cache_redis_url"), _redis_of("cache")),

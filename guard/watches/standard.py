@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.watches.locks import LockWatch
+from guard.watches.pooler import PoolerWatch
 from guard.watches.queues import QueueWatch
 from guard.watches.states import StateWatch
 
@@ -39,4 +40,7 @@ def standard(
     if backend is not None:
         note = getattr(recorder, "note", None)
         found.append(LockWatch(backend, recorder, note, single_writer=single_writer))
+    pooler_queue = getattr(backend, "pooler_queue", None)  # a backend's that may have a pooler
+    if pooler_queue is not None:
+        found.append(PoolerWatch(pooler_queue, recorder))
     return found

@@ -179,6 +179,10 @@ class TestConnections:
         verdict = postgres_room(self.POSTGRES, lambda _url, _timeout_s: ServerLimits(usable, 0))
         assert (bool(verdict.refuse), bool(verdict.warn)) == (refused, warned)
 
+    def test_behind_pgbouncer_the_server_is_not_asked(self) -> None:
+        behind = replace(self.POSTGRES, pgbouncer=True)
+        assert postgres_room(behind, lambda _url, _timeout_s: ServerLimits(1, 0)) == ("", "")
+
     def test_a_server_that_is_away_is_a_warning(self) -> None:
         def away(_url: str, _timeout_s: float) -> ServerLimits:
             raise BackendFailed("no route")

@@ -71,6 +71,12 @@ def test_each_server_is_asked_for_its_own_pools() -> None:
     assert "reads from postgresql://u:***@r/db" in report.text
 
 
+def test_behind_pgbouncer_no_server_is_asked_for_room() -> None:
+    report = run({**URL, "GUARD_PGBOUNCER": "true"})
+    assert report.lines[-1] == ("pgbouncer", "must let 40 clients in (max_client_conn)")
+    assert (report.problems, report.warnings) == ([], [])
+
+
 def test_a_server_that_does_not_answer_is_told_apart() -> None:
     def ask(_url: str, _timeout_s: float) -> ServerLimits:
         raise BackendFailed("gone")

@@ -200,6 +200,18 @@ def test_overrides_have_field_names_and_are_checked() -> None:
             "GUARD_DATABASE_READ_URL",
             "must be postgresql://",
         ),
+        ({"GUARD_PGBOUNCER": "true"}, "GUARD_PGBOUNCER", "needs a postgresql://"),
+        ({**DUCKDB, "GUARD_PGBOUNCER": "true"}, "GUARD_PGBOUNCER", "needs a postgresql://"),
+        (
+            {**POSTGRES, "GUARD_PGBOUNCER_ADMIN_URL": "postgresql://u:hunter2@h/pgbouncer"},
+            "GUARD_PGBOUNCER_ADMIN_URL",
+            "needs GUARD_PGBOUNCER=true",
+        ),
+        (
+            {**POSTGRES, "GUARD_PGBOUNCER": "1", "GUARD_PGBOUNCER_ADMIN_URL": "duckdb:///x"},
+            "GUARD_PGBOUNCER_ADMIN_URL",
+            "must be postgresql://",
+        ),
         ({**DUCKDB, "GUARD_WORKERS": "2"}, "GUARD_WORKERS", "must be 1 with DuckDB"),
         (
             {**DUCKDB, "GUARD_WRITE_POOL_SIZE": "2"},

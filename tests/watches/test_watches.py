@@ -11,10 +11,13 @@ from guard import metrics
 from guard.backends.base import PoolSignals
 from guard.backends.waits import Blocker, LockWait
 from guard.board import Board
+from guard.core.pooler import PoolerQueue
 from guard.core.vocabulary import Lane
 from guard.testing import MemoryBackend, MemoryRecorder
 from guard.watches.locks import LockWatch, all_waits
+from guard.watches.pooler import PoolerWatch
 from guard.watches.queues import QueueLength, QueueWatch
+from guard.watches.standard import standard
 from guard.watches.states import StateWatch
 
 WAIT = LockWait(
@@ -43,6 +46,39 @@ def test_queues_of_the_server_are_published() -> None:
     QueueWatch({"executor": lambda: QueueLength(7, 988)}, recorder)(0.0)
     assert recorder.value(metrics.QUEUE_DEPTH, ("executor",)) == 7
     assert recorder.value(metrics.QUEUE_CAPACITY, ("executor",)) == 988
+
+
+def test_a_poolers_queue_is_told_by_every_worker_and_counted_once() -> None:
+    board = Board.anonymous(2)
+    for index, queue in enumerate((PoolerQueue(5, 0.25, 3, 1), PoolerQueue(4, 0.0, 2, 0))):
+        row = board.claim(index, 100 + index)
+        PoolerWatch(iter([queue]).__next__, row)(0.0)
+        row.set(metrics.QUEUE_DEPTH, ("executor",), 1)
+    assert board.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 5
+    assert board.value(metrics.QUEUE_DEPTH, ("executor",)) == 2
+    assert board.value(metrics.PGBOUNCER_WAIT_OLDEST) == 0.25
+    assert board.value(metrics.PGBOUNCER_SERVERS, ("active",)) == 3
+    assert board.value(metrics.PGBOUNCER_SERVERS, ("idle",)) == 1
+
+
+def test_without_a_look_at_a_pooler_nothing_is_told_of_it() -> None:
+    recorder = MemoryRecorder()
+    PoolerWatch(lambda: None, recorder)(0.0)
+    assert recorder.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 0
+
+
+class BehindPooler(MemoryBackend):
+    """A backend that can tell of a pooler."""
+
+    def pooler_queue(self) -> PoolerQueue:
+        return PoolerQueue(7, 1.0, 2, 0)
+
+
+def test_a_backend_that_tells_of_a_pooler_is_asked() -> None:
+    recorder = MemoryRecorder()
+    for look in standard(recorder, BehindPooler(), lambda: "", {}, single_writer=False):
+        look(0.0)
+    assert recorder.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 7
 
 
 def test_lock_waits_reach_whoever_reads_the_board() -> None:

@@ -10,23 +10,26 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from guard.backends.base import Bounds
+from guard.backends.postgres.borrowed import BorrowedSession
 from guard.backends.postgres.errors import judge, one_line
 from guard.backends.postgres.keeper import Keeper
 from guard.backends.postgres.locks import LockSampler, Sampled
+from guard.backends.postgres.pooler import PERIOD_S, PoolerSampler, pool_key
 from guard.backends.postgres.pools import LanePool
-from guard.backends.postgres.probe import probe
+from guard.backends.postgres.probe import NoAnswer, probe
 from guard.backends.postgres.sessions import Limits, PostgresSession, insert_sql
 from guard.backends.postgres.watchdog import Watchdog
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import BackendClosed, BackendFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from guard.backends.base import Insert, PoolSignals, Row, Session, StreamSession
     from guard.backends.postgres.config import PostgresConfig
     from guard.backends.waits import LockWait
     from guard.clock import Clock
+    from guard.core.pooler import PoolerQueue
     from guard.events import PoolObserver
 
 T = TypeVar("T")
@@ -40,6 +43,7 @@ health, a cut connection counts as a failure.
 
 _FIRST_PAUSE_S: Final = 0.1
 _LAST_PAUSE_S: Final = 2.0
+_LOOKS_S: Final = 3 * PERIOD_S
 _LOOK_S: Final = 0.02
 # Any fixed number: it names the lock that lets one process at a time prepare the database.
 _PREPARE_LOCK: Final = 0x6775617264
@@ -79,6 +83,10 @@ class PostgresBackend:
             config.conninfo(Lane.WRITE), config.lock_sample_s, self._sampled,
             observer, self._watchdog, clock, show_queries=config.show_queries,
         )  # fmt: skip
+        keys = {lane: pool_key(config.url(lane)) for lane in Lane}
+        self._pooler = PoolerSampler(
+            config.pooler_url, keys, self._look_behind, self._watchdog, clock
+        )
 
     def open(self, prepare: Callable[[Session], None] | None = None) -> None:
         """Start to open in the background; see ``Backend.open``.
@@ -102,7 +110,10 @@ class PostgresBackend:
         for pool in self._pools.values():
             pool.open()
         self._keeper.start()
-        self._sampler.start()
+        if not self._config.pooled:
+            self._sampler.start()
+        if self._config.pooler_url:
+            self._pooler.start()
         self._opener.start()
 
     @property
@@ -161,7 +172,10 @@ class PostgresBackend:
         self._pools[lane].limit(most)
 
     def lock_waits(self) -> tuple[LockWait, ...]:
-        """Return who of this process waits for a lock, and whom for; see ``Backend``."""
+        """Return who of this process waits for a lock, and whom for; see ``Backend``.
+
+        Behind a pooler nobody: it does not tell which of the server's sessions are ours.
+        """
         return self._sampler.waits
 
     def classify(self, error: BaseException) -> Outcome:
@@ -169,8 +183,21 @@ class PostgresBackend:
         return judge(error).outcome
 
     def probe(self, lane: Lane, timeout_s: float) -> None:
-        """Ask the lane's host on a connection of its own; see ``Backend.probe``."""
-        probe(self._config.conninfo(lane), lane, timeout_s, self._clock)
+        """Ask the lane's host on a connection of its own; see ``Backend.probe``.
+
+        A probe that a full pooler keeps waiting says nothing as long as others are served.
+        """
+        asked_s = self._clock.now_s()
+        try:
+            probe(self._config.conninfo(lane), lane, timeout_s, self._clock)
+        except NoAnswer:
+            asks = bool(self._config.pooler_url)
+            if not (asks and self._pooler.serves_since(asked_s, _LOOKS_S)):
+                raise
+
+    def pooler_queue(self) -> PoolerQueue | None:
+        """Return what waits in the pooler, as last seen; None where nobody looks."""
+        return self._pooler.queue if self._config.pooler_url else None
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let running units end, cut those that last too long, close. Idempotent."""
@@ -186,6 +213,7 @@ class PostgresBackend:
             pool.stop_admitting()
         self._drain(timeout_s)
         self._sampler.stop(1.0)
+        self._pooler.stop(1.0)
         self._keeper.stop(1.0)
         for pool in self._pools.values():
             pool.close(timeout_s)
@@ -228,7 +256,8 @@ class PostgresBackend:
             self._config.result_rows_max,
         )
         watch = self._watchdog.arm(held.pgconn.socket, deadline_s + GRACE_S)
-        session = PostgresSession(lane, held, watch, limits, self._observer, self._clock)
+        kind = BorrowedSession if self._config.pooled else PostgresSession
+        session = kind(lane, held, watch, limits, self._observer, self._clock)
         outcome = Outcome.OK
         try:
             yield session
@@ -258,6 +287,10 @@ class PostgresBackend:
             for lane, pool in self._pools.items()
             if same or lane is Lane.WRITE
         }
+
+    def _look_behind(self, queues: Mapping[Lane, PoolerQueue]) -> None:
+        for lane, pool in self._pools.items():
+            pool.look_behind(queues[lane], self._config.pooler_wait_s)
 
     def _open(self, prepare: Callable[[Session], None] | None) -> None:
         pause_s = _FIRST_PAUSE_S

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from guard.backends.base import Bounds
 from guard.core.vocabulary import Lane
 
-_IDLE_IN_TRANSACTION_S: Final = 60
+IDLE_IN_TRANSACTION_S: Final = 60
 _DRIVER_CONNECT_MIN_S: Final = 2
 _KEEPALIVES: Final = 3
 _BOUNDS: Final = Bounds(wait_s=1.0, run_s=5.0)
@@ -39,6 +39,10 @@ class PostgresConfig:
         result_rows_max: most rows that one statement may return at once.
         lock_sample_s: how often lock waits are sampled, seconds, > 0.
         show_queries: whether the texts of statements may be told where locks are waited for.
+        pooled: whether a pooler in transaction mode (PgBouncer) is between: then nothing is set
+            for a session, since the next transaction may run in another one.
+        pooler_url: the pooler's admin console, of which its queue is asked; empty asks nobody.
+        pooler_wait_s: a wait in that queue that is no harm, seconds, > 0.
         bounds: the bounds of a call that gives none.
     """
 
@@ -54,11 +58,18 @@ class PostgresConfig:
     result_rows_max: int = 10_000
     lock_sample_s: float = 0.2
     show_queries: bool = False
+    pooled: bool = False
+    pooler_url: str = field(default="", repr=False)
+    pooler_wait_s: float = 0.1
     bounds: Bounds = _BOUNDS
 
     def size(self, lane: Lane) -> int:
         """Return how many connections the lane's pool is asked for."""
         return self.read_pool_size if lane is Lane.READ else self.write_pool_size
+
+    def url(self, lane: Lane) -> str:
+        """Return where the lane connects to."""
+        return self.write_url if lane is Lane.WRITE else self.read_url or self.write_url
 
     def conninfo(self, lane: Lane) -> str:
         """Return the lane's connection string; what the URL itself says wins.
@@ -66,7 +77,7 @@ class PostgresConfig:
         Raises:
             psycopg.ProgrammingError: the URL can't be parsed.
         """
-        url = self.write_url if lane is Lane.WRITE else self.read_url or self.write_url
+        url = self.url(lane)
         given = {name: text for name, text in conninfo_to_dict(url).items() if text is not None}
         values: dict[str, str | int] = {
             "connect_timeout": max(_DRIVER_CONNECT_MIN_S, math.ceil(self.connect_timeout_s)),
@@ -76,6 +87,9 @@ class PostgresConfig:
             "tcp_user_timeout": milliseconds(self.tcp_user_timeout_s),
             "fallback_application_name": f"guard-{lane}",
         }
+        if self.pooled:
+            # A pooler refuses ``options``, and chooses the host itself.
+            return make_conninfo("", **{**values, **given})
         if lane is Lane.WRITE:
             # Of several hosts, and after a fail-over, the one that takes writes.
             values["target_session_attrs"] = "read-write"
@@ -87,7 +101,7 @@ class PostgresConfig:
         session = {
             "statement_timeout": milliseconds(self.statement_timeout_s),
             # A worker that stops in the middle of a transaction must not keep its locks.
-            "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_S}s",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
         }
         if lane is Lane.READ:
             # The driver's own read_only flag does nothing in autocommit.

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import select
-from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from guard.backends.base import PoolSignals
+from guard.backends.postgres.connection import PooledConnection, is_quiet
 from guard.backends.postgres.errors import judge, one_line
 from guard.backends.postgres.probe import NoAnswer, probe
 from guard.backends.turns import Turns
+from guard.core.pooler import allowed
 from guard.core.vocabulary import Lane
 from guard.errors import BackendBusy, BackendClosed, BackendFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from threading import Event
 
     from guard.backends.postgres.config import PostgresConfig
     from guard.clock import Clock
+    from guard.core.pooler import PoolerQueue
     from guard.events import PoolObserver
 
 MOMENT_S: Final = 0.25
@@ -31,35 +31,6 @@ MOMENT_S: Final = 0.25
 _RECONNECT_S: Final = 0.05
 _TASK_THREADS: Final = 3
 _TAKE_S: Final = 0.001
-
-
-class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that knows the session's time-out, and tells when it can't be made.
-
-    Attributes:
-        timeout_s: the session's statement time-out.
-    """
-
-    timeout_s: float = 0.0
-
-    @classmethod
-    def connect(  # type: ignore[override]  # a keyword that only the pool gives
-        cls,
-        conninfo: str = "",
-        *,
-        knock: Callable[[], None] | None = None,
-        on_failure: Callable[[BaseException], None] | None = None,
-        **options: Any,  # noqa: ANN401 -- the driver's own
-    ) -> Self:
-        """Connect as the driver does, after ``knock``; ``on_failure`` hears why it can't."""
-        try:
-            if knock is not None:
-                knock()
-            return super().connect(conninfo, **options)
-        except psycopg.Error as error:
-            if on_failure is not None:
-                on_failure(error)
-            raise
 
 
 class LanePool:
@@ -89,7 +60,8 @@ class LanePool:
         self._observer = observer
         self._clock = clock
         self._turns = Turns(1)
-        self._most = self.size_max
+        # What the adaptive limit and the pooler's queue leave.
+        self._most = self._served = self.size_max
         self._lock = Lock()
         # Guarded by _lock; replaced, never changed, so that it can be read without.
         self._live: frozenset[PooledConnection] = frozenset()
@@ -102,7 +74,7 @@ class LanePool:
         self._pool = ConnectionPool(
             self._conninfo,
             connection_class=PooledConnection,
-            kwargs={"autocommit": True, "knock": self._knock, "on_failure": self._connect_failed},
+            kwargs=self._options(config),
             configure=self._connected,
             min_size=size,
             max_size=size,
@@ -111,6 +83,12 @@ class LanePool:
             reconnect_timeout=_RECONNECT_S,
             num_workers=min(_TASK_THREADS, size),
         )
+
+    def _options(self, config: PostgresConfig) -> dict[str, object]:
+        hooks: dict[str, object] = {"knock": self._knock, "on_failure": self._connect_failed}
+        if config.pooled:
+            hooks["prepare_threshold"] = None  # the next transaction may be in another session
+        return {"autocommit": True, **hooks}
 
     @property
     def live(self) -> int:
@@ -151,13 +129,20 @@ class LanePool:
         """Return the pool at this moment."""
         size = len(self._live)
         turns = self._turns
-        slots = min(size, self._most)
+        slots = min(size, self._most, self._served)
         return PoolSignals(size, self.size_max, turns.in_use, turns.waiting, slots)
 
     def limit(self, most: int) -> None:
         """Lend at most ``most`` connections at once; see ``Backend.limit``."""
         if most != self._most:
             self._most = most
+            self._recount()
+
+    def look_behind(self, queue: PoolerQueue, target_s: float) -> None:
+        """Lend no more connections at once than the pooler behind them serves."""
+        served = allowed(self._served, self.size_max, self.in_use, queue, target_s)
+        if served != self._served:
+            self._served = served
             self._recount()
 
     def take(self, wait_s: float, *, newest_first: bool = False) -> PooledConnection:
@@ -308,21 +293,6 @@ class LanePool:
             elif self._down_since_s is None:
                 self._down_since_s = self._clock.now_s()
             # One caller must come through to find out that there is no connection.
-            self._turns.resize(max(1, min(size, self._most)))
+            self._turns.resize(max(1, min(size, self._most, self._served)))
         if size < before:
             self._lost.set()
-
-
-def is_quiet(idle: PooledConnection) -> bool:
-    """Return whether an idle connection is alive, without asking the server (about 1 us).
-
-    The server sends nothing to an idle session but its end, or a changed setting; after
-    either the connection is better replaced.
-    """
-    if idle.closed:
-        return False
-    poll = select.poll()
-    with suppress(OSError, psycopg.Error):
-        poll.register(idle.pgconn.socket, select.POLLIN)
-        return not poll.poll(0)
-    return False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from guard.backends.base import Insert, Row
-    from guard.backends.postgres.pools import PooledConnection
+    from guard.backends.postgres.connection import PooledConnection
     from guard.backends.postgres.watchdog import Watch
     from guard.clock import Clock
     from guard.events import PoolObserver
@@ -158,10 +158,13 @@ class PostgresSession:
     def end(self) -> None:
         """Roll back what is open and make the session useless; call it with the watch armed."""
         self._ended = True
+        self._roll_back()
+
+    def _roll_back(self) -> None:
         status = self._held.pgconn.transaction_status
         if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
-                self._held.execute("ROLLBACK")
+                self._held.execute("ROLLBACK", prepare=False)
             except psycopg.Error:
                 self._held.close()
 
@@ -229,7 +232,7 @@ class PostgresSession:
 
     def _command(self, sql: str) -> None:
         try:
-            self._held.execute(sql)
+            self._held.execute(sql, prepare=False)
         except psycopg.Error as error:
             self._observer.failed(self._lane, judge(error).kind)
             translated = self._translated(error)
@@ -258,10 +261,7 @@ class PostgresSession:
 
     def _arm_timeout(self) -> None:
         """Give the server this statement's time-out, where it differs much from what it has."""
-        left_s = self._limits.deadline_s - self._clock.now_s()
-        if left_s <= 0:
-            raise StatementTimeout("the unit's time is over")
-        wanted_s = min(self._limits.timeout_s, left_s)
+        wanted_s = self._wanted_s()
         status = self._held.pgconn.transaction_status
         most_s = min(wanted_s / _TOLERANCE, wanted_s + _LATE_S)
         fits = _TOLERANCE * wanted_s <= self._timeout_s <= most_s
@@ -273,6 +273,12 @@ class PostgresSession:
         self._timeout_s = wanted_s
         if scope == "SESSION":
             self._held.timeout_s = wanted_s
+
+    def _wanted_s(self) -> float:
+        left_s = self._limits.deadline_s - self._clock.now_s()
+        if left_s <= 0:
+            raise StatementTimeout("the unit's time is over")
+        return min(self._limits.timeout_s, left_s)
 
 
 @lru_cache(maxsize=1024)
