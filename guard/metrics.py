@@ -44,6 +44,7 @@ PHASES = tuple(phase.value for phase in BreakerPhase)
 PROBE_OUTCOMES = ("ok", "failure")
 CACHE_RESULTS = ("hit", "shared", "miss", "stale")
 JOB_RESULTS = ("accepted", "full", "error", "done")
+MARKED_READS = ("fresh", "waited", "primary")
 
 
 class Kind(StrEnum):
@@ -201,6 +202,19 @@ PGBOUNCER_SERVERS = _gauge(
     "PgBouncer's connections to the database, in the pools that this host uses.", Merge.MAX,
     state=("active", "idle"),
 )  # fmt: skip
+REPLICA_LAG = _gauge(
+    "guard_replica_lag_seconds", "How far a replica is behind its primary, as last seen.",
+    Merge.MAX, replica=(),
+)  # fmt: skip
+REPLICA_WORKERS = _gauge(
+    "guard_replica_workers", "Workers that may read from a replica; 0: it is out.", replica=()
+)
+MARKED_READS_TOTAL = _counter(
+    "guard_replica_marked_reads_total",
+    "Reads that had to see a write of their client: the replica had it (fresh), had it after a "
+    "wait (waited), or the primary was asked.",
+    outcome=MARKED_READS,
+)
 BREAKER_STATE = _gauge(
     "guard_breaker_state", "1 for the state in which the host's breaker is, else 0.", Merge.MAX,
     breaker=LANES, state=PHASES,

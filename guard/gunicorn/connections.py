@@ -48,7 +48,8 @@ def postgres_room(settings: Settings, ask: AskServer | None = None) -> Verdict:
     except BackendFailed as error:
         return Verdict(warn=f"the database does not answer, starting without it: {error}")
     sizes = sizing_of(settings)
-    with_reads = not settings.database_read_url
+    # Where no replica may be read from, the read pool is at the primary too.
+    with_reads = not settings.database_read_url or settings.replica_lag_max_s > 0
     problem = sizing.connections_problem(sizes, limits, with_reads=with_reads)
     if sizing.connections_wanted(sizes, with_reads=with_reads) > limits.usable:
         return Verdict(refuse=problem)

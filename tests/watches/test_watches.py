@@ -11,12 +11,15 @@ from guard import metrics
 from guard.backends.base import PoolSignals
 from guard.backends.waits import Blocker, LockWait
 from guard.board import Board
+from guard.core.latch import Latch
 from guard.core.pooler import PoolerQueue
+from guard.core.replicas import Replica
 from guard.core.vocabulary import Lane
 from guard.testing import MemoryBackend, MemoryRecorder
 from guard.watches.locks import LockWatch, all_waits
 from guard.watches.pooler import PoolerWatch
 from guard.watches.queues import QueueLength, QueueWatch
+from guard.watches.replicas import ReplicaWatch
 from guard.watches.standard import standard
 from guard.watches.states import StateWatch
 
@@ -79,6 +82,39 @@ def test_a_backend_that_tells_of_a_pooler_is_asked() -> None:
     for look in standard(recorder, BehindPooler(), lambda: "", {}, single_writer=False):
         look(0.0)
     assert recorder.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 7
+
+
+class Fleet:
+    """Two replicas, of which one is out."""
+
+    def __init__(self) -> None:
+        self.known = {"a:1": Replica(Latch(on=True), 10, 0.25), "b:1": Replica(Latch(), 5, 7.0)}
+        self.reads = {"fresh": 3}
+
+
+def test_replicas_are_told_by_name_and_their_reads_are_counted() -> None:
+    board = Board.anonymous(2)
+    fleet = Fleet()
+    watches = [ReplicaWatch(fleet, board.claim(index, 100 + index)) for index in range(2)]
+    for look in watches:
+        look(0.0)
+    fleet.reads = {"fresh": 3, "primary": 2}
+    watches[0](1.0)
+    assert board.value(metrics.REPLICA_LAG, ("b:1",)) == 7.0
+    assert board.value(metrics.REPLICA_WORKERS, ("a:1",)) == 2
+    assert board.value(metrics.REPLICA_WORKERS, ("b:1",)) == 0
+    found = {
+        name: board.value(metrics.MARKED_READS_TOTAL, (name,)) for name in metrics.MARKED_READS
+    }
+    assert found == {"fresh": 6, "waited": 0, "primary": 2}
+
+
+def test_a_backend_with_replicas_is_asked() -> None:
+    recorder, backend = MemoryRecorder(), BehindPooler()
+    backend.fleet = Fleet()  # type: ignore[attr-defined]
+    for look in standard(recorder, backend, lambda: "", {}, single_writer=False):
+        look(0.0)
+    assert recorder.value(metrics.REPLICA_LAG, ("a:1",)) == 0.25
 
 
 def test_lock_waits_reach_whoever_reads_the_board() -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
+from guard.backends.postgres.hosts import Place
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
@@ -17,28 +19,41 @@ class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
 
     Attributes:
         timeout_s: the session's statement time-out.
+        place: the name of the server that it leads to; empty where there is but one.
     """
 
     timeout_s: float = 0.0
+    place: str = ""
 
     @classmethod
-    def connect(  # type: ignore[override]  # a keyword that only the pool gives
+    def connect(  # type: ignore[override]  # keywords that only the pool gives
         cls,
         conninfo: str = "",
         *,
-        knock: Callable[[], None] | None = None,
+        places: Callable[[], Iterable[Place]] | None = None,
+        knock: Callable[[str], None] | None = None,
         on_failure: Callable[[BaseException], None] | None = None,
         **options: Any,  # noqa: ANN401 -- the driver's own
     ) -> Self:
-        """Connect as the driver does, after ``knock``; ``on_failure`` hears why it can't."""
-        try:
-            if knock is not None:
-                knock()
-            return super().connect(conninfo, **options)
-        except psycopg.Error as error:
-            if on_failure is not None:
-                on_failure(error)
-            raise
+        """Connect to the first of ``places`` where it works, to each after ``knock``.
+
+        Where it works nowhere, ``on_failure`` hears why.
+        """
+        failure: psycopg.Error | None = None
+        for place in places() if places is not None else (Place("", conninfo),):
+            try:
+                if knock is not None:
+                    knock(place.conninfo)
+                made = super().connect(place.conninfo, **options)
+            except psycopg.Error as error:
+                failure = error
+            else:
+                made.place = place.name
+                return made
+        failure = failure or psycopg.OperationalError("there is no server to connect to")
+        if on_failure is not None:
+            on_failure(failure)
+        raise failure
 
 
 def is_quiet(idle: PooledConnection) -> bool:

@@ -12,6 +12,8 @@ from psycopg.sql import Identifier
 
 from guard.backends.postgres.config import milliseconds
 from guard.backends.postgres.errors import RETRYABLE, judge, one_line, translate
+from guard.backends.postgres.hosts import POSITION
+from guard.core.replicas import end_of_log
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
     BackendClosed,
@@ -22,6 +24,7 @@ from guard.errors import (
     ResultTooLarge,
     StatementTimeout,
 )
+from guard.request import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,6 +170,22 @@ class PostgresSession:
                 self._held.execute("ROLLBACK", prepare=False)
             except psycopg.Error:
                 self._held.close()
+
+    @property
+    def place(self) -> str:
+        """The server that it is on, where there are several."""
+        return self._held.place
+
+    def position(self) -> int:
+        """Return how much of the log the server has; ``UNKNOWN`` where it does not say.
+
+        Call it outside of a transaction: after a write it covers that.
+        """
+        try:
+            row = self._held.execute(POSITION).fetchone()
+        except psycopg.Error:
+            return UNKNOWN
+        return UNKNOWN if row is None else end_of_log(row[0])
 
     @property
     def dirty(self) -> bool:
