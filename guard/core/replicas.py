@@ -65,15 +65,16 @@ class LogClock:
         self._looks: list[tuple[int, float]] = []
 
     def tell(self, primary: Seen, now_s: float) -> None:
-        """Take in one look at the primary."""
-        last = self._looks[-1][0] if self._looks else -1
+        """Take in one look at a server that writes, in any order.
+
+        One of an older history does not know that it is no primary any more.
+        """
         if primary.timeline < self.timeline:
-            return  # an old primary that does not know that it is none
-        if primary.timeline > self.timeline or primary.position < last:
-            self._looks.clear()  # another history: what was lost with the old one is no lag
-            last = -1
+            return
+        if primary.timeline > self.timeline:
+            self._looks.clear()  # what was lost with the old history is no lag
         self.timeline = primary.timeline
-        if primary.position > last:
+        if not self._looks or primary.position > self._looks[-1][0]:
             self._looks.append((primary.position, now_s))
             del self._looks[:-_LOOKS_MAX]
 
@@ -88,7 +89,7 @@ class Replica(NamedTuple):
 
     Attributes:
         latch: on while it may be read from; None before the first look.
-        position: the last known; it only grows.
+        position: at the last look that was answered.
         lag_s: at the last look that was answered, seconds.
         primary: whether it was a primary then.
         silent: whether it did not answer the last look.
@@ -128,7 +129,7 @@ def look(
     deposed = 0 < seen.timeline < log.timeline
     well = lag_s <= lag_max_s and not deposed
     latch = _latched(before.latch, well=well, now_s=now_s)
-    return Replica(latch, max(before.position, seen.position), lag_s, seen.timeline > 0)
+    return Replica(latch, seen.position, lag_s, primary=seen.timeline > 0)
 
 
 def _latched(before: Latch | None, *, well: bool, now_s: float) -> Latch:

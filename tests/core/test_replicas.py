@@ -37,6 +37,9 @@ def test_another_history_begins_anew_and_an_older_one_is_not_listened_to() -> No
     assert log.lag_s(500, 13.0) == 0.0, "what was lost with the old primary is no lag"
     log.tell(Seen(950, 1), 14.0)
     assert log.lag_s(500, 15.0) == 0.0
+    log.tell(Seen(600, 2), 16.0)
+    log.tell(Seen(590, 2), 17.0)
+    assert log.lag_s(500, 18.0) == 2.0, "a look that was overtaken changes nothing"
     assert log.timeline == 2
 
 
@@ -58,7 +61,7 @@ def test_a_replica_leaves_at_once_and_comes_back_after_a_while() -> None:
     there = look(Replica(), Seen(200), log, LAG_MAX_S, 10.0)
     assert there.in_rotation, "the first look is believed"
     behind = look(there, Seen(100), log, LAG_MAX_S, 13.0)
-    assert (behind.in_rotation, behind.lag_s, behind.position) == (False, 3.0, 200)
+    assert (behind.in_rotation, behind.lag_s, behind.position) == (False, 3.0, 100)
     well = look(behind, Seen(200), log, LAG_MAX_S, 14.0)
     assert not well.in_rotation
     well = look(well, Seen(200), log, LAG_MAX_S, 14.0 + RETURN_S)

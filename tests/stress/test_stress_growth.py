@@ -33,7 +33,7 @@ def test_a_crowd_is_as_large_as_asked_for_and_comes_within_a_second() -> None:
 
 def test_who_was_inside_at_a_moment() -> None:
     samples = [
-        Sample("search", 1.0, 0.1, 1.0, 200),
+        Sample("search", 1.0, 0.1, 1.5, 200),
         Sample("search", 1.95, 0.1, 1.0, 200),  # sent after it
         Sample("search", 0.0, 0.0, 2.0, 200),  # answered at it
         Sample("create", 0.5, 0.0, 2.0, 201),

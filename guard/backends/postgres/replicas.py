@@ -179,9 +179,9 @@ class Fleet:
     def _tell(self, name: str, seen: Seen | None, why: str = "") -> None:
         now_s = self._clock.now_s()
         with self._lock:
+            if seen is not None and seen.timeline:
+                self._log.tell(seen, now_s)
             if name == PRIMARY:
-                if seen is not None:
-                    self._log.tell(seen, now_s)
                 return
             before = self._known[name]
             after = look(before, seen, self._log, self._lag_max_s, now_s)
