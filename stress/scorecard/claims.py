@@ -53,6 +53,7 @@ _OVERLOAD_SAME: Final = Command(
 _GROUP_COMMIT: Final = Command(
     "stress group-commit --rounds 5", "stress group-commit --rounds 3 --seconds 1"
 )
+_GROWTH: Final = Command("stress growth", "stress growth --seconds 20")
 _COMPARE: Final = Command(
     "stress compare", "stress compare --short", 400, needs=("nginx", "haproxy")
 )
@@ -83,6 +84,18 @@ def _outage(fault: str, text: str) -> Claim:
         f"outage-{fault}", f"PostgreSQL {text}, 200 users/s",
         Command(long, f"{long} {_SHORT_OUTAGE}"), _OUTAGE_BAR,
         shown=_OUTAGE_SHOWN, noise=2.0,
+    )  # fmt: skip
+
+
+def _failover(fault: str, text: str) -> Claim:
+    long = f"stress failover --fault {fault}"
+    return Claim(
+        f"failover-{fault}", f"the primary {text} and its standby is promoted, 100 users/s",
+        Command(long, f"{long} --before-s 3 --outage-s 4 --after-s 6"),
+        "99 % of the searches right and in time meanwhile, 95 % of the goodput back within 3 s of "
+        "the promotion, all acknowledged rows there",
+        shown=(("searches", "searches right"), ("back after", "95% of the goodput"), *_ROWS),
+        beside=("creates while the primary was away",), noise=2.0,
     )  # fmt: skip
 
 
@@ -207,6 +220,20 @@ CLAIMS: Final = (
     _outage("stop", "frozen"),
     _outage("kill", "killed"),
     _outage("blackhole", "swallowed by the network"),
+    _failover("kill", "is killed"),
+    _failover("stop", "freezes"),
+    Claim(
+        "growth-steady", "200 users/s on PostgreSQL (short form: 20 s)", _GROWTH,
+        "99.9 % right, p95 < 100 ms, p99 < 200 ms",
+        shown=(("right", "steady: right"), ("p95", "steady: p95"), ("p99", "steady: p99")),
+        bars=("steady: ",), noise=2.0,
+    ),
+    Claim(
+        "growth-crowd", "1,000 readers and 100 writers on PostgreSQL at the same moment", _GROWTH,
+        "all held at once, no error, nobody refused",
+        shown=(("held", "crowd: 1000 readers"), ("right", "crowd: every answer")),
+        bars=("crowd: ",),
+    ),
     Claim(
         "scrapes", "5,000 scrapes of the admin listener during 12 worker kills and a reload, every "
         "request thread busy (short form: 800, 4 kills)",

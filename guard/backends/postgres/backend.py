@@ -284,9 +284,8 @@ class PostgresBackend:
                 yield session
         except BackendFailed as error:
             # Nothing is wrong with the read lane, which only has not come so far.
-            raise BackendBusy(
-                f"no replica has the write yet, nor can it be read: {error}"
-            ) from error
+            text = f"no replica has the write yet, and the primary can't be asked: {error}"
+            raise BackendBusy(text) from error
 
     def _move(self, mark: Mark | None, session: PostgresSession) -> None:
         if mark is not None and self.fleet is not None:
