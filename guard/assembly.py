@@ -382,6 +382,11 @@ def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: 
         result_rows_max=settings.result_rows_max,
         lock_sample_s=settings.lock_sample_s,
         show_queries=settings.status_show_queries,
+        replica_lag_max_s=settings.replica_lag_max_s,
+        replica_wait_s=settings.replica_wait_s,
+        pooled=settings.pgbouncer,
+        pooler_url=settings.pgbouncer_admin_url,
+        pooler_wait_s=min(settings.read_wait_budget_s, settings.write_wait_budget_s) / 2,
         bounds=bounds,
     )
     return PostgresBackend(config, observer, clock)

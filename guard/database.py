@@ -44,7 +44,10 @@ class Database:
         self._controller = controller
 
     def read(self, unit: Callable[[Session], T]) -> T:
-        """Run ``unit`` with a read-only session and return its result."""
+        """Run ``unit`` with a read-only session and return its result.
+
+        A unit may be run a second time where a replica died under it; it must have no effect.
+        """
         with self._turn(Lane.READ) as bounds:
             return self._backend.read(self._if_heard(unit), bounds)
 
@@ -114,7 +117,8 @@ class Database:
         if left_s > 0:
             run_s = min(controller.rules.statement_timeout_s, left_s)
             wait_s = controller.wait_bound_s(scope, lane, left_s)
-            return Bounds(wait_s, run_s, left_s, controller.newest_first(lane))
+            newest_first = controller.newest_first(lane)
+            return Bounds(wait_s, run_s, left_s, newest_first, scope.mark)
         if scope.executed:
             raise StatementTimeout("the request's deadline has passed")
         raise self._shed(scope, lane, Reason.DEADLINE)

@@ -6,7 +6,7 @@ Names follow Prometheus' conventions: base units, a level and its capacity as tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import product
 from typing import NamedTuple
@@ -36,13 +36,15 @@ ERROR_KINDS = (
 
 LANES = tuple(lane.value for lane in Lane)
 DECISIONS = ("admitted", "shed", "would_shed", "bypassed", "dropped", "cached", "deferred")
-QUEUES = ("kernel", "executor", "admission", "writer")
+PGBOUNCER = "pgbouncer"
+QUEUES = ("kernel", "executor", "admission", "writer", PGBOUNCER)
 POOL_STATES = ("in_use", "idle")
 OUTCOMES = tuple(outcome.value for outcome in Outcome)
 PHASES = tuple(phase.value for phase in BreakerPhase)
 PROBE_OUTCOMES = ("ok", "failure")
 CACHE_RESULTS = ("hit", "shared", "miss", "stale")
 JOB_RESULTS = ("accepted", "full", "error", "done")
+MARKED_READS = ("fresh", "waited", "primary")
 
 
 class Kind(StrEnum):
@@ -75,6 +77,7 @@ class Metric:
             0. Empty where the values only show at run time (routes).
         buckets: upper bounds of a histogram, ascending, without +Inf.
         merge: how a gauge is merged over workers.
+        of_host: label values of which every worker tells the same, so that the largest counts.
     """
 
     name: str
@@ -84,6 +87,11 @@ class Metric:
     known: tuple[tuple[str, ...], ...] = ()
     buckets: tuple[float, ...] = ()
     merge: Merge = Merge.SUM
+    of_host: frozenset[str] = frozenset()
+
+    def merge_of(self, labels: tuple[str, ...]) -> Merge:
+        """Return how a gauge's label set is merged over workers."""
+        return Merge.MAX if self.of_host.intersection(labels) else self.merge
 
     def known_label_sets(self) -> list[tuple[str, ...]]:
         """Return every label set that exists from the start."""
@@ -133,11 +141,15 @@ DECISIONS_TOTAL = _counter(
 )  # fmt: skip
 INFLIGHT = _gauge("guard_inflight_requests", "Requests that hold a permit.", lane=LANES)
 LIMIT = _gauge("guard_concurrency_limit", "Permits that can be held at once.", lane=LANES)
-QUEUE_DEPTH = _gauge(
-    "guard_queue_depth",
-    "What waits: connections to be accepted, requests for a thread, for a pool's connection, and "
-    "writes for DuckDB's writer. Each is in one queue.",
-    queue=QUEUES,
+QUEUE_DEPTH = replace(
+    _gauge(
+        "guard_queue_depth",
+        "What waits: connections to be accepted, requests for a thread, for a pool's connection, "
+        "and writes for DuckDB's writer. Each is in one queue. In PgBouncer's wait clients of all "
+        "hosts, and each worker tells of all of them.",
+        queue=QUEUES,
+    ),
+    of_host=frozenset({PGBOUNCER}),
 )
 QUEUE_CAPACITY = _gauge("guard_queue_capacity", "Places in a queue.", queue=QUEUES)
 QUEUE_WAIT = _histogram(
@@ -179,6 +191,29 @@ LOCK_WAITED_TOTAL = _counter(
 LOCK_WAITERS = _gauge("guard_db_lock_waiters", "Connections that wait for a lock.", pool=LANES)
 LOCK_WAIT_OLDEST = _gauge(
     "guard_db_lock_wait_oldest_seconds", "Age of the oldest lock wait.", Merge.MAX, pool=LANES
+)
+PGBOUNCER_WAIT_OLDEST = _gauge(
+    "guard_pgbouncer_wait_oldest_seconds",
+    "For how long the first in PgBouncer's queue has waited for a connection to the database.",
+    Merge.MAX,
+)
+PGBOUNCER_SERVERS = _gauge(
+    "guard_pgbouncer_server_connections",
+    "PgBouncer's connections to the database, in the pools that this host uses.", Merge.MAX,
+    state=("active", "idle"),
+)  # fmt: skip
+REPLICA_LAG = _gauge(
+    "guard_replica_lag_seconds", "How far a replica is behind its primary, as last seen.",
+    Merge.MAX, replica=(),
+)  # fmt: skip
+REPLICA_WORKERS = _gauge(
+    "guard_replica_workers", "Workers that may read from a replica; 0: it is out.", replica=()
+)
+MARKED_READS_TOTAL = _counter(
+    "guard_replica_marked_reads_total",
+    "Reads that had to see a write of their client: the replica had it (fresh), had it after a "
+    "wait (waited), or the primary was asked.",
+    outcome=MARKED_READS,
 )
 BREAKER_STATE = _gauge(
     "guard_breaker_state", "1 for the state in which the host's breaker is, else 0.", Merge.MAX,

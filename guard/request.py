@@ -13,6 +13,31 @@ if TYPE_CHECKING:
     from guard.permit import Permit
 
 
+UNKNOWN = 2**63 - 1
+"""The position of a write whose own could not be learnt: only the primary is sure to have it."""
+
+
+class Mark:
+    """How much of a database's log somebody has seen. Not thread-safe.
+
+    Attributes:
+        position: bytes of the log; 0 where no read has to see anything. Reads that bring the mark
+            see at least as much, and a write that brings it moves it on.
+        moved: whether a write has moved it.
+    """
+
+    __slots__ = ("moved", "position")
+
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+        self.moved = False
+
+    def move(self, position: int) -> None:
+        """Move it to a write's position; never back."""
+        self.position = max(self.position, position)
+        self.moved = True
+
+
 class RequestScope:
     """One request's times, permits and verdict. Used by the one thread that serves it.
 
@@ -32,6 +57,7 @@ class RequestScope:
         may_wait: whether it was admitted to wait for a connection.
         relieved: how it was answered although its lane had no room for it, as ``guard.tally``
             counts it; empty where it was not.
+        mark: what its reads must see and its writes move; None where nobody asks.
     """
 
     # What most requests never set costs them nothing here.
@@ -44,6 +70,7 @@ class RequestScope:
     executed = False
     may_wait = False
     relieved = ""
+    mark: Mark | None = None
 
     def __init__(self, lane: Lane | None, arrived_s: float, deadline_at_s: float) -> None:
         self.lane = lane

@@ -12,6 +12,7 @@ from guard.exchange import close_connection
 from guard.gunicorn import current_worker
 from guard.settings import load
 from guard.tally import ROUTE_KEY
+from service import own_writes
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body, may_wait, remember
 from service.migrations import migrate
 from service.problems import install
@@ -79,6 +80,7 @@ def _install(app: Flask, assembly: Assembly) -> Guard:
     if assembly.jobs is not None:
         assembly.jobs.start(warriors.create_put_off)
     install(app, assembly.settings.problem_type)
+    own_writes.install(app, assembly.settings)
     app.extensions[EXTENSION] = assembly
     inner: Callable[..., Iterable[bytes]] = app.wsgi_app
 

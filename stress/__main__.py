@@ -29,6 +29,8 @@ _SCENARIOS = {
     "search-scale": "stress.search_scale",
     "stampede": "stress.stampede",
     "outage": "stress.outage",
+    "failover": "stress.failover",
+    "growth": "stress.growth",
     "chaos": "stress.chaos",
     "fault": "stress.faults.command",
     "durability": "stress.durability",

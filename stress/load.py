@@ -72,10 +72,11 @@ class Retry(NamedTuple):
 
 
 class _Sent(NamedTuple):
-    """A request under way: whose, and the how-manieth time."""
+    """A request under way: whose, the how-manieth time, and the cookie that it brings."""
 
     user: User
     attempt: int = 1
+    cookie: str = ""
 
 
 ONCE: Final = Retry(1, obeys=True)
@@ -121,12 +122,12 @@ def generate(
             user = sent.user._replace(
                 due_s=ended_s + sent.user.think_s, request=look_up(created), think_s=0.0
             )
-            return _shot(_Sent(user), user.due_s, host)
+            return _shot(_Sent(user, cookie=_cookie(outcome.response)), user.due_s, host)
         wait_s = retry.wait_s(sent.attempt, outcome.response)
         if wait_s is None:
             return None
         # A kept connection may end just when a client comes back on it; that is his mishap alone.
-        again = _shot(_Sent(sent.user, sent.attempt + 1), ended_s + wait_s, host)
+        again = _shot(sent._replace(attempt=sent.attempt + 1), ended_s + wait_s, host)
         return again._replace(fresh=True)
 
     shots = [_shot(_Sent(user), user.due_s, host) for user in arriving]
@@ -144,13 +145,18 @@ def generate(
 
 
 def _shot(sent: _Sent, due_s: float, host: str) -> Shot:
-    return Shot(due_s, wire(sent.user.request, host), sent, sent.user.source)
+    return Shot(due_s, wire(sent.user.request, host, sent.cookie), sent, sent.user.source)
 
 
 def _created(request: Request, response: Response | None) -> dict[str, object] | None:
     if response is None or response.status != CREATED or not _is_right(request, response):
         return None
     return _json(response)
+
+
+def _cookie(response: Response | None) -> str:
+    # As a browser would bring it: the service may tell in it what its user has written.
+    return response.header("Set-Cookie").partition(";")[0] if response is not None else ""
 
 
 def _is_right(request: Request, response: Response) -> bool:
@@ -183,9 +189,11 @@ def _sample(outcome: Outcome) -> Sample:
     )
 
 
-def wire(request: Request, host: str) -> bytes:
+def wire(request: Request, host: str, cookie: str = "") -> bytes:
     """Return a request's bytes for a host, given as ``host:port``."""
     head = f"{request.method} {request.target} HTTP/1.1\r\nHost: {host}\r\n"
+    if cookie:
+        head += f"Cookie: {cookie}\r\n"
     if request.body:
         head += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"
     return head.encode("ascii") + b"\r\n" + request.body

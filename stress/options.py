@@ -66,12 +66,18 @@ def _add_loads(commands: _Commands) -> None:
     cache.add_argument("--far", type=_positive, default=40.0, metavar="MS", help="as of overload")
     cache.add_argument("--seconds", type=_positive, default=10.0, help="length of each run")
     cache.add_argument("--seed", type=int, default=1)
+    growth = commands.add_parser("growth", help="PostgreSQL at a steady rate, and under a crowd")
+    growth.add_argument("--rate", type=_positive, default=200.0, help="users per second")
+    growth.add_argument("--seconds", type=_positive, default=60.0, help="of the steady rate")
+    growth.add_argument("--readers", type=_count, default=1000, help="of the crowd")
+    growth.add_argument("--writers", type=_count, default=100, help="of the crowd")
+    growth.add_argument("--seed", type=int, default=1)
     compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
     compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
     compare.add_argument("--variants", default="", help="names with commas; all by default")
     compare.add_argument("--seed", type=int, default=1)
-    _add_out((incident, overload, cache, compare))
+    _add_out((incident, overload, cache, growth, compare))
 
 
 def _add_drills(commands: _Commands) -> None:
@@ -84,6 +90,16 @@ def _add_drills(commands: _Commands) -> None:
     outage.add_argument("--workers", type=_count, default=4)
     for name, default_s in (("before", 5.0), ("outage", 10.0), ("after", 15.0)):
         outage.add_argument(f"--{name}-s", type=_positive, default=default_s)
+    failover = commands.add_parser("failover", help="the primary dies, its standby takes over")
+    failover.add_argument("--fault", choices=("kill", "stop"), default="kill")
+    failover.add_argument(
+        "--asynchronous", action="store_true", help="commits do not wait for the standby"
+    )
+    failover.add_argument("--rate", type=_positive, default=100.0, help="users per second")
+    failover.add_argument("--workers", type=_count, default=2)
+    for name, default_s in (("before", 5.0), ("outage", 5.0), ("after", 10.0)):
+        failover.add_argument(f"--{name}-s", type=_positive, default=default_s)
+    failover.add_argument("--seed", type=int, default=1)
     chaos = commands.add_parser("chaos", help="kill, stop and reload at random, and count")
     chaos.add_argument("--minutes", type=_positive, default=20.0)
     chaos.add_argument("--rate", type=_positive, default=100.0, help="users per second")
@@ -97,7 +113,7 @@ def _add_drills(commands: _Commands) -> None:
     kills = commands.add_parser("board-kills", help="kill workers that change the breakers")
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
-    _add_out((outage, chaos, jobs, kills))
+    _add_out((outage, failover, chaos, jobs, kills))
 
 
 def _add_faults(commands: _Commands) -> None:

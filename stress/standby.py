@@ -1,12 +1,16 @@
-"""A standby of the demo PostgreSQL server, on loopback, that can take over."""
+"""A real standby of a demo server, streaming from it on loopback."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from contextlib import contextmanager
+from threading import Event
+from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+import psycopg
 
 from service.demo_postgres import DemoServer
 from service.postgres_binaries import (
@@ -19,60 +23,78 @@ from service.postgres_binaries import (
 from service.postgres_process import command, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from service.postgres_binaries import Account
-
-_PROGRAM_S: Final = 60.0
-
-
-class Standby(DemoServer):
-    """A copy of another server that follows it. Not thread-safe."""
-
-    def promote(self) -> None:
-        """Make it the primary, and wait until it is.
-
-        Raises:
-            NoPostgres: it can't be; the message has what it said.
-        """
-        _run(self._binaries, self._account, "pg_ctl", "promote", "-w", "-D", str(self.data_dir))
+_NO_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({})
+_COPY_S: Final = 120.0
+_STREAMING_S: Final = 30.0
+_TICK_S: Final = 0.02
+_STREAMING: Final = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
 
 
 @contextmanager
-def standby_of(primary: DemoServer) -> Iterator[Standby]:
-    """Run a standby of a running server for the length of the ``with`` block.
+def standby(
+    primary: DemoServer, settings: Mapping[str, str] = _NO_SETTINGS
+) -> Iterator[DemoServer]:
+    """Run a standby of ``primary`` for the length of the block; it streams when the block begins.
 
-    It gets all data on ``pg_basebackup``'s way, and every change from then on over a connection of
-    its own. ``primary.url`` has a password that opens it too.
+    Its user and password are the primary's. ``promote`` makes it a primary.
+
+    Args:
+        primary: a running server.
+        settings: PostgreSQL settings, such as ``{"recovery_min_apply_delay": "5s"}``.
 
     Raises:
-        NoPostgres: it can't be made or started.
+        NoPostgres: it can't be copied or started.
     """
     account = server_account()
     scratch = make_temp_dir(account)
     try:
-        binaries = usable_binaries(find_binaries(os.environ), account, scratch)
-        data_dir = scratch / "data"
-        _run(
-            binaries, account, "pg_basebackup", "--pgdata", str(data_dir), "--dbname", primary.url,
-            "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync",
-        )  # fmt: skip
-        standby = Standby(binaries, account, data_dir, {})
+        binaries = usable_binaries(find_binaries({}), account, scratch)
+        data = scratch / "data"
+        _copy(primary, data, binaries / "pg_basebackup")
+        server = DemoServer(binaries, account, data, settings)
         try:
-            standby.start()
-            yield standby
+            server.start()
+            _await_streaming(server)
+            yield server
         finally:
-            standby.stop()
+            server.stop()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run(binaries: Path, account: Account, name: str, *options: str) -> None:
-    done = subprocess.run(
-        command(binaries / name, account, *options),
-        capture_output=True, check=False, cwd="/", env=environment(), text=True,
-        timeout=_PROGRAM_S,
+def promote(server: DemoServer) -> None:
+    """Make a standby a primary; returns when it takes writes.
+
+    Raises:
+        NoPostgres: it did not become one within a minute.
+    """
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        row = admin.execute("SELECT pg_promote(true, 60)").fetchone()
+    if row != (True,):
+        raise NoPostgres("the standby was not promoted")
+
+
+def _copy(primary: DemoServer, data: Path, program: Path) -> None:
+    options = (
+        "--dbname", primary.url, "--pgdata", str(data), "--write-recovery-conf",
+        "--wal-method=stream", "--checkpoint=fast", "--no-sync",
     )  # fmt: skip
-    if done.returncode:
-        raise NoPostgres(f"{name} failed: {done.stderr.strip()}")
+    done = subprocess.run(
+        command(program, server_account(), *options),
+        capture_output=True, text=True, check=False, cwd="/", env=environment(), timeout=_COPY_S,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise NoPostgres(f"pg_basebackup failed: {done.stderr.strip()}")
+
+
+def _await_streaming(server: DemoServer) -> None:
+    tick, until = Event(), monotonic() + _STREAMING_S
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        while monotonic() < until:
+            if admin.execute(_STREAMING).fetchone() == (1,):
+                return
+            tick.wait(_TICK_S)
+    raise NoPostgres(f"the standby does not stream:\n{server.log()}")

@@ -138,6 +138,40 @@ DATABASE: Final = Section(
             queries=quantiles("guard_pool_use_seconds", by="pool"),
         ),
         Panel(
+            title="Replicas' lag",
+            help="How far each replica is behind its primary. Beyond GUARD_REPLICA_LAG_MAX it is "
+            "not read from. A bare 0 where no replicas are watched.",
+            unit="s",
+            queries=(
+                Query(
+                    "max by (replica) (guard_replica_lag_seconds{HERE}) or vector(0)", "{{replica}}"
+                ),
+            ),
+        ),
+        Panel(
+            title="Workers that read from each replica",
+            help="Below the number of workers it lags, does not answer, or has just come back; at "
+            "0 everywhere all reads are the primary's.",
+            unit="short",
+            queries=(
+                Query("sum by (replica) (guard_replica_workers{HERE}) or vector(0)", "{{replica}}"),
+            ),
+        ),
+        Panel(
+            title="Reads after a write",
+            help="Reads whose client has just written: the replica had it (fresh) or had it within "
+            "GUARD_REPLICA_WAIT (waited), or the primary was asked.",
+            unit="reqps",
+            queries=(
+                Query(
+                    "sum by (outcome) (rate(guard_replica_marked_reads_total{HERE}"
+                    "[$__rate_interval]))",
+                    "{{outcome}}",
+                ),
+            ),
+            look=Look.STACKED,
+        ),
+        Panel(
             title="Lock waits now",
             help="Connections that wait for a lock, and the age of the oldest wait in seconds "
             "(PostgreSQL). A convoy sheds writes; find who blocks with pg_blocking_pids().",

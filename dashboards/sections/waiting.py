@@ -22,9 +22,13 @@ WAITING: Final = Section(
             title="Queues",
             help="kernel: connections that nobody has accepted. executor: requests that wait for a "
             "thread. admission: callers that wait for a connection. writer: units that wait for "
-            "DuckDB's writer.",
+            "DuckDB's writer. pgbouncer: clients of all hosts that wait there for a connection to "
+            "the database; each host tells of all, so the largest counts.",
             unit="short",
-            queries=(Query("sum by (queue) (guard_queue_depth{HERE})", "{{queue}}"),),
+            queries=(
+                Query('sum by (queue) (guard_queue_depth{HERE, queue!="pgbouncer"})', "{{queue}}"),
+                Query('max(guard_queue_depth{HERE, queue="pgbouncer"})', "pgbouncer"),
+            ),
             width=10,
         ),
         Panel(
@@ -61,6 +65,25 @@ WAITING: Final = Section(
             "GUARD_WRITE_WAITERS in each worker.",
             unit="short",
             queries=(Query("sum by (pool) (guard_pool_waiters{HERE})", "{{pool}}"),),
+        ),
+        Panel(
+            title="Wait in PgBouncer",
+            help="For how long the first in PgBouncer's queue has waited. Over half of the smaller "
+            "wait budget the lanes lend only what PgBouncer serves. Nothing without "
+            "GUARD_PGBOUNCER_ADMIN_URL.",
+            unit="s",
+            queries=(
+                Query("max(guard_pgbouncer_wait_oldest_seconds{HERE})", "first in the queue"),
+            ),
+        ),
+        Panel(
+            title="PgBouncer's connections to the database",
+            help="Where all are active and clients wait, its default_pool_size is the bottleneck: "
+            "enlarge it if the database has room.",
+            unit="short",
+            queries=(
+                Query("max by (state) (guard_pgbouncer_server_connections{HERE})", "{{state}}"),
+            ),
         ),
         Panel(
             title="Waits given up",

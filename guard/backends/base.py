@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from guard.backends.waits import LockWait
     from guard.core.vocabulary import Lane, Outcome
+    from guard.request import Mark
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -26,12 +27,15 @@ class Bounds(NamedTuple):
             statement's time-out is what is left of it.
         within_s: the longest time for both together, counted from the call, seconds, > 0.
         newest_first: whether the lane's queue stands, so that who came last is served first.
+        mark: what a read must see, and what a write moves; None where nobody asks. For backends
+            whose reads may be served by a replica; elsewhere each read sees each write.
     """
 
     wait_s: float
     run_s: float
     within_s: float = inf
     newest_first: bool = False
+    mark: Mark | None = None
 
 
 class PoolSignals(NamedTuple):

@@ -26,13 +26,12 @@ _Join = Callable[[float, float], float]
 _JOINS: Final[Mapping[Merge, _Join]] = {Merge.SUM: add, Merge.MAX: max, Merge.LEAST: _least}
 
 
-def _join_of(metric: Metric) -> _Join:
-    return _JOINS[metric.merge] if metric.kind is Kind.GAUGE else add
+def _join_of(entry: Entry) -> _Join:
+    gauge = entry.metric.kind is Kind.GAUGE
+    return _JOINS[entry.metric.merge_of(entry.labels)] if gauge else add
 
 
-_UNSUMMED: Final = {
-    entry.offset: _join_of(entry.metric) for entry in STATIC if _join_of(entry.metric) is not add
-}
+_UNSUMMED: Final = {entry.offset: join for entry in STATIC if (join := _join_of(entry)) is not add}
 """Cells of the known label sets that are merged otherwise than by their sum."""
 
 
@@ -105,7 +104,7 @@ class Totals:
             known = self._appended[entry.metric]
             mine = values[entry.offset : entry.offset + entry.width]
             old = known.get(entry.labels)
-            merge = _join_of(entry.metric)
+            merge = _join_of(entry)
             known[entry.labels] = mine if old is None else list(map(merge, old, mine))
 
     def _merge(self, values: list[float]) -> None:

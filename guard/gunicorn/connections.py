@@ -34,18 +34,22 @@ def postgres_room(settings: Settings, ask: AskServer | None = None) -> Verdict:
 
     Waits up to ``connect_timeout_s`` for a server that does not answer; that is only a warning,
     since a service must come up while its database is away. So is a server with room for the
-    workers but not for a reload, in which two generations of them overlap.
+    workers but not for a reload, in which two generations of them overlap. Behind PgBouncer
+    the server is not asked: how many connections it gets is PgBouncer's to decide.
 
     Args:
         settings: the settings.
         ask: returns what a server allows; by default the server itself is asked.
     """
+    if settings.pgbouncer:
+        return Verdict()
     try:
         limits = (ask or _ask)(settings.database_url, settings.connect_timeout_s)
     except BackendFailed as error:
         return Verdict(warn=f"the database does not answer, starting without it: {error}")
     sizes = sizing_of(settings)
-    with_reads = not settings.database_read_url
+    # Where no replica may be read from, the read pool is at the primary too.
+    with_reads = not settings.database_read_url or settings.replica_lag_max_s > 0
     problem = sizing.connections_problem(sizes, limits, with_reads=with_reads)
     if sizing.connections_wanted(sizes, with_reads=with_reads) > limits.usable:
         return Verdict(refuse=problem)

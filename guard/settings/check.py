@@ -71,6 +71,9 @@ def check(settings: Settings, *, memory_mib: int, ask: AskServer | None) -> Repo
     _memory(report, settings, memory_mib)
     if kind_of(settings.database_url) is DatabaseKind.DUCKDB:
         _file(report, settings.database_url)
+    elif settings.pgbouncer:
+        wanted = sizing.GENERATIONS * sizing.connections_wanted(sizing_of(settings))
+        report.lines.append(("pgbouncer", f"must let {wanted} clients in (max_client_conn)"))
     elif settings.database_url and ask is not None:
         _servers(report, settings, ask)
     for finding in sizing.can_fire(sizing_of(settings)):
@@ -128,9 +131,10 @@ def _file(report: Report, url: str) -> None:
 def _servers(report: Report, settings: Settings, ask: AskServer) -> None:
     apart = bool(settings.database_read_url)
     sizes = sizing_of(settings)
-    _server(
-        report, "server", settings.database_url, sizes, (ask, settings.connect_timeout_s, apart)
-    )
+    # Where no replica may be read from, the read pool is at the primary too.
+    reads_apart = apart and not settings.replica_lag_max_s
+    how = (ask, settings.connect_timeout_s, reads_apart)
+    _server(report, "server", settings.database_url, sizes, how)
     if apart:
         # The write pool has no connection there.
         reads = replace(sizes, write_pool_size=0)

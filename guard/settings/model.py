@@ -89,8 +89,41 @@ class Settings:
     )  # fmt: skip
     database_read_url: str = _setting(
         "", "GUARD_DATABASE_READ_URL",
-        "Another PostgreSQL host for the read lane; empty: the same as GUARD_DATABASE_URL.",
-        secret=True, form="database",
+        "Another PostgreSQL host for the read lane, or several: postgresql://user@a,b/name; empty: "
+        "the same as GUARD_DATABASE_URL.",
+        secret=True, form="database", watch="guard_replica_lag_seconds",
+    )  # fmt: skip
+    replica_lag_max_s: float = _setting(
+        0.0, "GUARD_REPLICA_LAG_MAX",
+        "The hosts of GUARD_DATABASE_READ_URL are replicas; one that is further behind, or does "
+        "not answer, is not read from, and the primary where no replica may be. 0: nobody looks.",
+        unit="seconds", low=0.0, high=3600.0, watch="guard_replica_lag_seconds",
+    )  # fmt: skip
+    replica_wait_s: float = _setting(
+        0.1, "GUARD_REPLICA_WAIT",
+        "How long a read that must see its client's write waits for a replica to have it before "
+        "it goes to the primary.",
+        unit="seconds", low=0.0, high=30.0, watch="guard_replica_marked_reads_total",
+    )  # fmt: skip
+    read_your_writes_key: str = _setting(
+        "", "GUARD_READ_YOUR_WRITES_KEY",
+        "Signs the reference service's cookie that tells what its client has written, so that it "
+        "reads that from replicas too; the same on all hosts. Empty: no cookie.",
+        secret=True, form="token", watch="guard_replica_marked_reads_total",
+    )  # fmt: skip
+    pgbouncer: bool = _setting(
+        False,  # noqa: FBT003 - the default
+        "GUARD_PGBOUNCER",
+        "Whether the database URLs lead to PgBouncer in transaction mode: nothing is set for a "
+        "session then, nothing prepared, and lock waits are not sampled.",
+        watch="guard_queue_depth",
+    )  # fmt: skip
+    pgbouncer_admin_url: str = _setting(
+        "", "GUARD_PGBOUNCER_ADMIN_URL",
+        "postgresql://user:password@host:port/pgbouncer: PgBouncer's console, asked five times a "
+        "second by each worker for who waits. While that takes longer than half the smaller wait "
+        "budget, a lane lends only as many connections as PgBouncer serves. Empty: nobody looks.",
+        secret=True, form="database", watch="guard_pgbouncer_wait_oldest_seconds",
     )  # fmt: skip
     port: int = _setting(
         8000, "PORT",

@@ -9,7 +9,7 @@ from guard.core.sizing import DatabaseKind
 from guard.errors import BadSetting
 from guard.settings.durations import format_duration
 from guard.settings.forms import is_loopback, kind_of
-from guard.settings.masking import mask_url
+from guard.settings.masking import MASK, mask_url
 from guard.settings.model import specs
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ SIZES: Final = (
     "read_pool_size", "read_waiters", "write_pool_size", "write_waiters",
 )  # fmt: skip
 """The fields of ``Sizing`` in the settings."""
+
+_LAG_LEAST_S: Final = 0.5
 
 
 class Rule(NamedTuple):
@@ -124,6 +126,38 @@ def _read_url(values: Values) -> Iterator[BadSetting]:
         yield BadSetting(name, text, f"needs a postgresql:// {_env('database_url')} beside it")
 
 
+def _replicas(values: Values) -> Iterator[BadSetting]:
+    name, lag_s = _env("replica_lag_max_s"), values["replica_lag_max_s"]
+    text = format_duration(lag_s)
+    if lag_s and not values["database_read_url"]:
+        yield BadSetting(name, text, f"needs {_env('database_read_url')}, which names the replicas")
+    elif lag_s and values["pgbouncer"]:
+        allowed = f"must be 0 with {_env('pgbouncer')}=true, which hides who answers"
+        yield BadSetting(name, text, allowed)
+    elif 0 < lag_s < _LAG_LEAST_S:
+        least = format_duration(_LAG_LEAST_S)
+        yield BadSetting(
+            name, text, f"must be 0 or at least {least}: there are five looks a second"
+        )
+    if values["read_your_writes_key"] and not lag_s:
+        allowed = f"needs {name}: without replicas each read sees each write"
+        yield BadSetting(_env("read_your_writes_key"), MASK, allowed)
+
+
+def _pgbouncer(values: Values) -> Iterator[BadSetting]:
+    admin_url = values["pgbouncer_admin_url"]
+    if values["pgbouncer"] and kind_of(values["database_url"]) is not DatabaseKind.POSTGRES:
+        allowed = f"needs a postgresql:// {_env('database_url')}"
+        yield BadSetting(_env("pgbouncer"), "true", allowed)
+    if not admin_url:
+        return
+    name, text = _env("pgbouncer_admin_url"), mask_url(admin_url)
+    if kind_of(admin_url) is not DatabaseKind.POSTGRES:
+        yield BadSetting(name, text, "must be postgresql://, as PgBouncer's console is")
+    elif not values["pgbouncer"]:
+        yield BadSetting(name, text, f"needs {_env('pgbouncer')}=true beside it")
+
+
 def _duckdb(values: Values) -> Iterator[BadSetting]:
     if kind_of(values["database_url"]) is not DatabaseKind.DUCKDB:
         return
@@ -189,6 +223,10 @@ RULES: Final = (
     Rule(("fairness", "client_key_header"), _client_key),
     Rule(("trusted_proxies", "priority_header", "client_key_header"), _believed),
     Rule(("database_url", "database_read_url"), _read_url),
+    Rule(
+        ("database_read_url", "replica_lag_max_s", "pgbouncer", "read_your_writes_key"), _replicas
+    ),
+    Rule(("database_url", "pgbouncer", "pgbouncer_admin_url"), _pgbouncer),
     Rule(("database_url", "workers", "write_pool_size"), _duckdb),
     Rule(("adaptive", "workers"), _adaptive),
     Rule(("cache", "cache_redis_url"), _redis_of("cache")),

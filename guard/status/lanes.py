@@ -112,7 +112,8 @@ def _pool(seen: Seen, lane: Lane) -> dict[str, int]:
 
 
 def queue_documents(seen: Seen, recent: Span) -> list[dict[str, Any]]:
-    """Return each queue's part of the document."""
+    """Return each queue's part of the document; PgBouncer's only where somebody looks at it."""
+    looked_at = bool(seen.loaded.settings.pgbouncer_admin_url)
     return [
         {
             "queue": queue,
@@ -122,6 +123,7 @@ def queue_documents(seen: Seen, recent: Span) -> list[dict[str, Any]]:
             "wait_ms": _queue_wait(recent, queue),
         }
         for queue, (depth, capacity) in queues(seen.now).items()
+        if queue != metrics.PGBOUNCER or looked_at
     ]
 
 

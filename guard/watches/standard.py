@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.watches.locks import LockWatch
+from guard.watches.pooler import PoolerWatch
 from guard.watches.queues import QueueWatch
+from guard.watches.replicas import ReplicaWatch
 from guard.watches.states import StateWatch
 
 if TYPE_CHECKING:
@@ -39,4 +41,10 @@ def standard(
     if backend is not None:
         note = getattr(recorder, "note", None)
         found.append(LockWatch(backend, recorder, note, single_writer=single_writer))
+    # Only some backends may have a pooler or replicas.
+    pooler_queue, fleet = (getattr(backend, name, None) for name in ("pooler_queue", "fleet"))
+    if pooler_queue is not None:
+        found.append(PoolerWatch(pooler_queue, recorder))
+    if fleet is not None:
+        found.append(ReplicaWatch(fleet, recorder))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from stress.faults import clock, disks, failover, processes, resources
+from stress.faults import clock, disks, processes, resources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,5 +16,4 @@ DRILLS: Final[Mapping[str, Drill]] = {
     **resources.DRILLS,
     **disks.DRILLS,
     **clock.DRILLS,
-    **failover.DRILLS,
 }

@@ -53,6 +53,7 @@ _OVERLOAD_SAME: Final = Command(
 _GROUP_COMMIT: Final = Command(
     "stress group-commit --rounds 5", "stress group-commit --rounds 3 --seconds 1"
 )
+_GROWTH: Final = Command("stress growth", "stress growth --seconds 20")
 _COMPARE: Final = Command(
     "stress compare", "stress compare --short", 400, needs=("nginx", "haproxy")
 )
@@ -92,6 +93,18 @@ def _fault(name: str, backend: str, text: str, bar: str) -> Claim:
         f"fault-{name}-{backend}", f"{text}, 150 users/s", Command(long, f"{long} --rounds 1"),
         f"{bar}, 95 % of the goodput back within 3 s, no acknowledged row lost",
         shown=(*_ROWS, ("back after", "95% of the goodput")), noise=2.0,
+    )  # fmt: skip
+
+
+def _failover(fault: str, text: str) -> Claim:
+    long = f"stress failover --fault {fault}"
+    return Claim(
+        f"failover-{fault}", f"the primary {text} and its standby is promoted, 100 users/s",
+        Command(long, f"{long} --before-s 3 --outage-s 4 --after-s 6"),
+        "99 % of the searches right and in time meanwhile, 95 % of the goodput back within 3 s of "
+        "the promotion, all acknowledged rows there",
+        shown=(("searches", "searches right"), ("back after", "95% of the goodput"), *_ROWS),
+        beside=("creates while the primary was away",), noise=2.0,
     )  # fmt: skip
 
 
@@ -220,8 +233,6 @@ CLAIMS: Final = (
            "its workers end by themselves"),
     _fault("descriptors", "duckdb", "no file descriptor left for 6 s", "no worker ends or spins"),
     _fault("disk-full", "duckdb", "DuckDB's disk full for 6 s", "reads go on"),
-    _fault("fail-over", "postgres", "PostgreSQL's primary killed, its standby promoted 6 s later",
-           "reads go on"),
     Claim(
         "durability",
         "DuckDB's writers killed at random moments, also while they start, and with units that "
@@ -235,6 +246,20 @@ CLAIMS: Final = (
         Command("stress soak --backend duckdb --minutes 30"),
         "resident memory grows by < 5 %, descriptors and threads flat, no drift in the latencies",
         shown=(("memory", "resident memory"), ("p99", "p99 of the admitted")), noise=1.25,
+    ),
+    _failover("kill", "is killed"),
+    _failover("stop", "freezes"),
+    Claim(
+        "growth-steady", "200 users/s on PostgreSQL (short form: 20 s)", _GROWTH,
+        "99.9 % right, p95 < 100 ms, p99 < 200 ms",
+        shown=(("right", "steady: right"), ("p95", "steady: p95"), ("p99", "steady: p99")),
+        bars=("steady: ",), noise=2.0,
+    ),
+    Claim(
+        "growth-crowd", "1,000 readers and 100 writers on PostgreSQL at the same moment", _GROWTH,
+        "all held at once, no error, nobody refused",
+        shown=(("held", "crowd: 1000 readers"), ("right", "crowd: every answer")),
+        bars=("crowd: ",),
     ),
     Claim(
         "scrapes", "5,000 scrapes of the admin listener during 12 worker kills and a reload, every "

@@ -179,6 +179,18 @@ class TestConnections:
         verdict = postgres_room(self.POSTGRES, lambda _url, _timeout_s: ServerLimits(usable, 0))
         assert (bool(verdict.refuse), bool(verdict.warn)) == (refused, warned)
 
+    def test_with_replicas_the_primary_needs_room_for_reads_too(self) -> None:
+        apart = replace(self.POSTGRES, database_read_url="postgresql://me@replica/x")
+        watched = replace(apart, replica_lag_max_s=5.0)
+        found = [
+            postgres_room(each, lambda _url, _s: ServerLimits(19, 0)) for each in (apart, watched)
+        ]
+        assert [bool(verdict.refuse) for verdict in found] == [False, True]
+
+    def test_behind_pgbouncer_the_server_is_not_asked(self) -> None:
+        behind = replace(self.POSTGRES, pgbouncer=True)
+        assert postgres_room(behind, lambda _url, _timeout_s: ServerLimits(1, 0)) == ("", "")
+
     def test_a_server_that_is_away_is_a_warning(self) -> None:
         def away(_url: str, _timeout_s: float) -> ServerLimits:
             raise BackendFailed("no route")

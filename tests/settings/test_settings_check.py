@@ -71,6 +71,18 @@ def test_each_server_is_asked_for_its_own_pools() -> None:
     assert "reads from postgresql://u:***@r/db" in report.text
 
 
+def test_with_replicas_the_primary_needs_room_for_reads_too() -> None:
+    report = run({**URL, **READ, "GUARD_REPLICA_LAG_MAX": "5s"}, *[ServerLimits(40, 0)] * 2)
+    assert "20 wanted" in report.lines[-2][1]
+    assert "12 wanted" in report.lines[-1][1]
+
+
+def test_behind_pgbouncer_no_server_is_asked_for_room() -> None:
+    report = run({**URL, "GUARD_PGBOUNCER": "true"})
+    assert report.lines[-1] == ("pgbouncer", "must let 40 clients in (max_client_conn)")
+    assert (report.problems, report.warnings) == ([], [])
+
+
 def test_a_server_that_does_not_answer_is_told_apart() -> None:
     def ask(_url: str, _timeout_s: float) -> ServerLimits:
         raise BackendFailed("gone")

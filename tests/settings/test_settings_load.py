@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POSTGRES = {"GUARD_DATABASE_URL": "postgresql://u:hunter2@h/db"}
+REPLICA = {**POSTGRES, "GUARD_DATABASE_READ_URL": "postgresql://u:hunter2@r,s/db"}
 DUCKDB = {"GUARD_DATABASE_URL": "duckdb:///a.duckdb"}
 
 
@@ -198,6 +199,30 @@ def test_overrides_have_field_names_and_are_checked() -> None:
         (
             {**POSTGRES, "GUARD_DATABASE_READ_URL": "duckdb:///x"},
             "GUARD_DATABASE_READ_URL",
+            "must be postgresql://",
+        ),
+        ({**POSTGRES, "GUARD_REPLICA_LAG_MAX": "5s"}, "GUARD_REPLICA_LAG_MAX", "needs GUARD_DATA"),
+        ({**REPLICA, "GUARD_REPLICA_LAG_MAX": "0.1"}, "GUARD_REPLICA_LAG_MAX", "at least 500ms"),
+        (
+            {**REPLICA, "GUARD_REPLICA_LAG_MAX": "1", "GUARD_PGBOUNCER": "true"},
+            "GUARD_REPLICA_LAG_MAX",
+            "must be 0 with GUARD_PGBOUNCER",
+        ),
+        (
+            {**REPLICA, "GUARD_READ_YOUR_WRITES_KEY": "sixteen letters!".replace(" ", "-")},
+            "GUARD_READ_YOUR_WRITES_KEY",
+            "needs GUARD_REPLICA_LAG_MAX",
+        ),
+        ({"GUARD_PGBOUNCER": "true"}, "GUARD_PGBOUNCER", "needs a postgresql://"),
+        ({**DUCKDB, "GUARD_PGBOUNCER": "true"}, "GUARD_PGBOUNCER", "needs a postgresql://"),
+        (
+            {**POSTGRES, "GUARD_PGBOUNCER_ADMIN_URL": "postgresql://u:hunter2@h/pgbouncer"},
+            "GUARD_PGBOUNCER_ADMIN_URL",
+            "needs GUARD_PGBOUNCER=true",
+        ),
+        (
+            {**POSTGRES, "GUARD_PGBOUNCER": "1", "GUARD_PGBOUNCER_ADMIN_URL": "duckdb:///x"},
+            "GUARD_PGBOUNCER_ADMIN_URL",
             "must be postgresql://",
         ),
         ({**DUCKDB, "GUARD_WORKERS": "2"}, "GUARD_WORKERS", "must be 1 with DuckDB"),

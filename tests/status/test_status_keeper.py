@@ -281,3 +281,13 @@ def test_who_waits_for_whom() -> None:
     check(found)
     assert found["lock_waits"][0]["blockers"][0]["pid"] == 9
     assert "write 7 waits 2500 ms for tuple ExclusiveLock stock behind 9 batch" in made.text()
+
+
+def test_pgbouncers_queue_is_shown_where_somebody_looks_at_it() -> None:
+    world = StatusWorld(
+        GUARD_DATABASE_URL="postgresql://u@h/x", GUARD_PGBOUNCER="true",
+        GUARD_PGBOUNCER_ADMIN_URL="postgresql://u@h/pgbouncer",
+    )  # fmt: skip
+    world.row.set(metrics.QUEUE_DEPTH, ("pgbouncer",), 7)
+    world.tick()
+    assert "writer 0, pgbouncer 7\n" in world.keeper.text()

@@ -14,7 +14,7 @@ import pytest
 
 from stress.__main__ import main
 from stress.bars import stored
-from stress.faults import clock, failover
+from stress.faults import clock
 from stress.faults.drill import Course, Drill, Scene, fact, merged, refused, served, unanswered
 from stress.faults.processes import lives, send, troubles, wait_until
 from stress.faults.resources import _limited, address_space_bytes, open_files
@@ -98,18 +98,6 @@ def test_the_bars_of_a_fault() -> None:
     assert [one.met for one in refused(course(failure, *shed), "read")] == [False, False]
 
 
-def test_the_standby_may_take_writes_before_its_promotion_is_told() -> None:
-    failure = Sample("create", 2.0, 0.0, 0.1, 201, 503)
-    shed = [Sample("create", 2.3, 0.0, 0.001, 201, 503, reason="breaker_open")] * 9
-    early = Sample("create", 3.95, 0.0, 0.01, 201, 201, right=True)
-    found = course(failure, *shed, early, **{failover.PROMOTED: 0.1})
-    assert [one.met for one in failover._judge(found)] == [True, True, False, True]
-    reads = [right("search", 3.6)] * 9
-    late = found._replace(fault=Span(0.5, 4.0), run=Run([*found.run.samples, *reads], 1, 1, 6.0))
-    assert failover._judge(late)[2].met
-    assert not failover._judge(course(failure, *shed, early))[0].met
-
-
 def test_a_bar_is_met_where_every_round_met_it() -> None:
     good, bad = Verdict("bar", "1", met=True), Verdict("bar", "9", met=False)
     assert merged([[good], [good]]) == [good]
@@ -169,7 +157,6 @@ def test_the_clock_of_a_python_process_jumps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("fault fail-over --backend duckdb", "a fault of postgres alone"),
         ("fault file-size --backend postgres", "a fault of duckdb alone"),
     ],
 )

@@ -33,6 +33,7 @@ class _Service(ThreadingHTTPServer):
         self.go = Event()
         self.go_at = 0
         self.connections: list[tuple[str, int]] = []
+        self.cookies: list[str | None] = []
 
     def arrived(self, client: tuple[str, int]) -> None:
         self.connections.append(client)
@@ -53,6 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Service
 
     def do_GET(self) -> None:
+        self.server.cookies.append(self.headers["Cookie"])
         self.server.arrived(self.client_address)
         if self.path.startswith("/shed"):
             self._answer(503, {"reason": "pool_saturated"}, "application/problem+json")
@@ -75,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Location", "/warrior/some-id")
+        self.send_header("Set-Cookie", "seen=77; Max-Age=9; HttpOnly")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -138,6 +141,7 @@ def test_every_kind_of_outcome_is_told(service: _Service) -> None:
     assert looked_up.right
     assert looked_up.due_s >= created.due_s + created.latency_s + 0.001
     assert len(service.connections) == 5, "nothing is sent twice"
+    assert sorted(service.cookies, key=str) == [None, None, None, "seen=77"], "of its own create"
 
 
 @pytest.mark.process

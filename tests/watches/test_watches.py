@@ -11,10 +11,16 @@ from guard import metrics
 from guard.backends.base import PoolSignals
 from guard.backends.waits import Blocker, LockWait
 from guard.board import Board
+from guard.core.latch import Latch
+from guard.core.pooler import PoolerQueue
+from guard.core.replicas import Replica
 from guard.core.vocabulary import Lane
 from guard.testing import MemoryBackend, MemoryRecorder
 from guard.watches.locks import LockWatch, all_waits
+from guard.watches.pooler import PoolerWatch
 from guard.watches.queues import QueueLength, QueueWatch
+from guard.watches.replicas import ReplicaWatch
+from guard.watches.standard import standard
 from guard.watches.states import StateWatch
 
 WAIT = LockWait(
@@ -43,6 +49,72 @@ def test_queues_of_the_server_are_published() -> None:
     QueueWatch({"executor": lambda: QueueLength(7, 988)}, recorder)(0.0)
     assert recorder.value(metrics.QUEUE_DEPTH, ("executor",)) == 7
     assert recorder.value(metrics.QUEUE_CAPACITY, ("executor",)) == 988
+
+
+def test_a_poolers_queue_is_told_by_every_worker_and_counted_once() -> None:
+    board = Board.anonymous(2)
+    for index, queue in enumerate((PoolerQueue(5, 0.25, 3, 1), PoolerQueue(4, 0.0, 2, 0))):
+        row = board.claim(index, 100 + index)
+        PoolerWatch(iter([queue]).__next__, row)(0.0)
+        row.set(metrics.QUEUE_DEPTH, ("executor",), 1)
+    assert board.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 5
+    assert board.value(metrics.QUEUE_DEPTH, ("executor",)) == 2
+    assert board.value(metrics.PGBOUNCER_WAIT_OLDEST) == 0.25
+    assert board.value(metrics.PGBOUNCER_SERVERS, ("active",)) == 3
+    assert board.value(metrics.PGBOUNCER_SERVERS, ("idle",)) == 1
+
+
+def test_without_a_look_at_a_pooler_nothing_is_told_of_it() -> None:
+    recorder = MemoryRecorder()
+    PoolerWatch(lambda: None, recorder)(0.0)
+    assert recorder.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 0
+
+
+class BehindPooler(MemoryBackend):
+    """A backend that can tell of a pooler."""
+
+    def pooler_queue(self) -> PoolerQueue:
+        return PoolerQueue(7, 1.0, 2, 0)
+
+
+def test_a_backend_that_tells_of_a_pooler_is_asked() -> None:
+    recorder = MemoryRecorder()
+    for look in standard(recorder, BehindPooler(), lambda: "", {}, single_writer=False):
+        look(0.0)
+    assert recorder.value(metrics.QUEUE_DEPTH, ("pgbouncer",)) == 7
+
+
+class Fleet:
+    """Two replicas, of which one is out."""
+
+    def __init__(self) -> None:
+        self.known = {"a:1": Replica(Latch(on=True), 10, 0.25), "b:1": Replica(Latch(), 5, 7.0)}
+        self.reads = {"fresh": 3}
+
+
+def test_replicas_are_told_by_name_and_their_reads_are_counted() -> None:
+    board = Board.anonymous(2)
+    fleet = Fleet()
+    watches = [ReplicaWatch(fleet, board.claim(index, 100 + index)) for index in range(2)]
+    for look in watches:
+        look(0.0)
+    fleet.reads = {"fresh": 3, "primary": 2}
+    watches[0](1.0)
+    assert board.value(metrics.REPLICA_LAG, ("b:1",)) == 7.0
+    assert board.value(metrics.REPLICA_WORKERS, ("a:1",)) == 2
+    assert board.value(metrics.REPLICA_WORKERS, ("b:1",)) == 0
+    found = {
+        name: board.value(metrics.MARKED_READS_TOTAL, (name,)) for name in metrics.MARKED_READS
+    }
+    assert found == {"fresh": 6, "waited": 0, "primary": 2}
+
+
+def test_a_backend_with_replicas_is_asked() -> None:
+    recorder, backend = MemoryRecorder(), BehindPooler()
+    backend.fleet = Fleet()  # type: ignore[attr-defined]
+    for look in standard(recorder, backend, lambda: "", {}, single_writer=False):
+        look(0.0)
+    assert recorder.value(metrics.REPLICA_LAG, ("a:1",)) == 0.25
 
 
 def test_lock_waits_reach_whoever_reads_the_board() -> None:

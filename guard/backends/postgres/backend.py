@@ -6,28 +6,35 @@ import logging
 import math
 import os
 from contextlib import contextmanager
-from threading import Event, Lock, Thread
+from functools import partial
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from guard.backends.base import Bounds
-from guard.backends.postgres.errors import judge, one_line
+from guard.backends.postgres.borrowed import BorrowedSession
+from guard.backends.postgres.errors import judge
 from guard.backends.postgres.keeper import Keeper
 from guard.backends.postgres.locks import LockSampler, Sampled
+from guard.backends.postgres.opening import LOOK_S, Opening
+from guard.backends.postgres.pooler import PERIOD_S, PoolerSampler, pool_key
 from guard.backends.postgres.pools import LanePool
-from guard.backends.postgres.probe import probe
+from guard.backends.postgres.probe import NoAnswer, probe_any
+from guard.backends.postgres.replicas import Fleet
 from guard.backends.postgres.sessions import Limits, PostgresSession, insert_sql
 from guard.backends.postgres.watchdog import Watchdog
 from guard.core.vocabulary import Lane, Outcome
-from guard.errors import BackendClosed, BackendFailed
+from guard.errors import BackendBusy, BackendClosed, BackendFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from guard.backends.base import Insert, PoolSignals, Row, Session, StreamSession
     from guard.backends.postgres.config import PostgresConfig
     from guard.backends.waits import LockWait
     from guard.clock import Clock
+    from guard.core.pooler import PoolerQueue
     from guard.events import PoolObserver
+    from guard.request import Mark
 
 T = TypeVar("T")
 
@@ -38,13 +45,9 @@ A server that is merely busy must be able to answer within it: a time-out says n
 health, a cut connection counts as a failure.
 """
 
-_FIRST_PAUSE_S: Final = 0.1
-_LAST_PAUSE_S: Final = 2.0
-_LOOK_S: Final = 0.02
+_LOOKS_S: Final = 3 * PERIOD_S
 # Any fixed number: it names the lock that lets one process at a time prepare the database.
 _PREPARE_LOCK: Final = 0x6775617264
-
-log = logging.getLogger("guard.postgres")
 
 
 class PostgresBackend:
@@ -57,6 +60,9 @@ class PostgresBackend:
         config: where to connect and all bounds.
         observer: hears of waits, statements and errors.
         clock: measures them.
+
+    Attributes:
+        fleet: watches the replicas; None where there are none.
     """
 
     def __init__(self, config: PostgresConfig, observer: PoolObserver, clock: Clock) -> None:
@@ -64,21 +70,27 @@ class PostgresBackend:
         self._observer = observer
         self._clock = clock
         self._lost = Event()
-        self._stop = Event()
         self._ready = Event()
-        self._opening_error = ""
         self._lock = Lock()
         # Guarded by _lock.
         self._pid = 0
         self._closed = False
-        self._opener: Thread | None = None
+        self._opening: Opening | None = None
         self._watchdog = Watchdog(clock)
-        self._pools = {lane: LanePool(lane, config, observer, clock, self._lost) for lane in Lane}
+        self.fleet = self._new_fleet()
+        fleets = {Lane.READ: self.fleet, Lane.WRITE: None}
+        self._pools = {
+            lane: LanePool(lane, config, observer, clock, self._lost, fleets[lane]) for lane in Lane
+        }
         self._keeper = Keeper(self._pools.values(), self._lost)
         self._sampler = LockSampler(
             config.conninfo(Lane.WRITE), config.lock_sample_s, self._sampled,
             observer, self._watchdog, clock, show_queries=config.show_queries,
         )  # fmt: skip
+        keys = {lane: pool_key(config.url(lane)) for lane in Lane}
+        self._pooler = PoolerSampler(
+            config.pooler_url, keys, self._look_behind, self._watchdog, clock
+        )
 
     def open(self, prepare: Callable[[Session], None] | None = None) -> None:
         """Start to open in the background; see ``Backend.open``.
@@ -94,16 +106,23 @@ class PostgresBackend:
             if self._pid:
                 return
             self._pid = os.getpid()
-            self._opener = Thread(
-                target=self._open, args=(prepare,), name="guard-postgres-opener", daemon=True
-            )
+            opening = self._opening = Opening(
+                tuple(self._pools.values()), self._config.connect_timeout_s,
+                None if prepare is None else partial(self._prepare, prepare),
+                self._opened, self._clock,
+            )  # fmt: skip
         _quieten_driver()
         self._watchdog.start()
+        if self.fleet is not None:
+            self.fleet.start()
         for pool in self._pools.values():
             pool.open()
         self._keeper.start()
-        self._sampler.start()
-        self._opener.start()
+        if not self._config.pooled:
+            self._sampler.start()
+        if self._config.pooler_url:
+            self._pooler.start()
+        opening.start()
 
     @property
     def ready(self) -> bool:
@@ -113,7 +132,7 @@ class PostgresBackend:
     @property
     def opening_error(self) -> str:
         """Why the last attempt to open failed, one line; empty while there was none."""
-        return self._opening_error
+        return self._opening.error if self._opening is not None else ""
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until ready, at most ``timeout_s``; return whether it is."""
@@ -122,17 +141,23 @@ class PostgresBackend:
     def read(self, unit: Callable[[Session], T], bounds: Bounds | None = None) -> T:
         """Run ``unit`` on a read-only connection; see ``Backend.read``.
 
-        Each statement is a read-only transaction of its own.
+        Each statement is a read-only transaction of its own. Where a replica dies under it, the
+        unit is run once more, on another server.
         """
-        self._check_open()
-        with self._turn(Lane.READ, bounds or self._config.bounds) as session:
+        bounds, called_s = bounds or self._config.bounds, self._clock.now_s()
+        try:
+            with self._reading(bounds) as session:
+                return unit(session)
+        except BackendFailed:
+            if self.fleet is None:
+                raise
+        with self._reading(self._rest(bounds, called_s)) as session:
             return unit(session)
 
     @contextmanager
     def stream(self, bounds: Bounds | None = None) -> Iterator[StreamSession]:
         """Hold one read-only transaction over the block; see ``Backend.stream``."""
-        self._check_open()
-        with self._turn(Lane.READ, bounds or self._config.bounds) as session:
+        with self._reading(bounds or self._config.bounds) as session:
             session.begin(read_only=True)
             yield session
 
@@ -149,8 +174,10 @@ class PostgresBackend:
     def insert(self, insert: Insert, row: Row, bounds: Bounds | None = None) -> None:
         """Insert one row with a commit of its own; see ``Backend.insert``."""
         self._check_open()
-        with self._turn(Lane.WRITE, bounds or self._config.bounds) as session:
+        bounds = bounds or self._config.bounds
+        with self._turn(Lane.WRITE, bounds) as session:
             session.insert(insert_sql(insert), row)
+            self._move(bounds.mark, session)
 
     def signals(self, lane: Lane) -> PoolSignals:
         """Return the lane's pool at this moment; its size is 0 while there is no connection."""
@@ -161,7 +188,10 @@ class PostgresBackend:
         self._pools[lane].limit(most)
 
     def lock_waits(self) -> tuple[LockWait, ...]:
-        """Return who of this process waits for a lock, and whom for; see ``Backend``."""
+        """Return who of this process waits for a lock, and whom for; see ``Backend``.
+
+        Behind a pooler nobody: it does not tell which of the server's sessions are ours.
+        """
         return self._sampler.waits
 
     def classify(self, error: BaseException) -> Outcome:
@@ -169,8 +199,23 @@ class PostgresBackend:
         return judge(error).outcome
 
     def probe(self, lane: Lane, timeout_s: float) -> None:
-        """Ask the lane's host on a connection of its own; see ``Backend.probe``."""
-        probe(self._config.conninfo(lane), lane, timeout_s, self._clock)
+        """Ask the lane's host on a connection of its own; see ``Backend.probe``.
+
+        Of several hosts each has ``timeout_s``, and one that answers is enough. A probe that a
+        full pooler keeps waiting says nothing as long as others are served.
+        """
+        asked_s = self._clock.now_s()
+        conninfos = [place.conninfo for place in self._pools[lane].places()]
+        try:
+            probe_any(conninfos, lane, timeout_s, self._clock)
+        except NoAnswer:
+            asks = bool(self._config.pooler_url)
+            if not (asks and self._pooler.serves_since(asked_s, _LOOKS_S)):
+                raise
+
+    def pooler_queue(self) -> PoolerQueue | None:
+        """Return what waits in the pooler, as last seen; None where nobody looks."""
+        return self._pooler.queue if self._config.pooler_url else None
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Let running units end, cut those that last too long, close. Idempotent."""
@@ -179,19 +224,24 @@ class PostgresBackend:
             alive = self._pid == os.getpid() and not self._closed
             self._closed = True
         self._ready.clear()
-        self._stop.set()
+        opening = self._opening
+        if opening is not None:
+            opening.give_up()
         if not alive:
             return
         for pool in self._pools.values():
             pool.stop_admitting()
         self._drain(timeout_s)
         self._sampler.stop(1.0)
+        self._pooler.stop(1.0)
         self._keeper.stop(1.0)
+        if self.fleet is not None:
+            self.fleet.stop(1.0)
         for pool in self._pools.values():
             pool.close(timeout_s)
         self._watchdog.stop()
-        if self._opener is not None:
-            self._opener.join(1.0)
+        if opening is not None:
+            opening.join(1.0)
 
     def _drain(self, timeout_s: float) -> None:
         deadline_s = self._clock.now_s() + timeout_s
@@ -200,7 +250,7 @@ class PostgresBackend:
             if self._clock.now_s() >= deadline_s:
                 self._watchdog.cut_all()
                 return
-            pause.wait(_LOOK_S)
+            pause.wait(LOOK_S)
 
     def _check_open(self) -> None:
         if not self._ready.is_set() or self._pid != os.getpid():
@@ -211,11 +261,39 @@ class PostgresBackend:
             return "the database was opened in another process; open it after the fork"
         if self._closed:
             return "the database is closed"
-        return f"the database is not open yet: {self._opening_error or 'opening'}"
+        return f"the database is not open yet: {self.opening_error or 'opening'}"
+
+    @contextmanager
+    def _reading(self, bounds: Bounds) -> Iterator[PostgresSession]:
+        self._check_open()
+        called_s = self._clock.now_s()
+        with self._turn(Lane.READ, bounds) as session:
+            if self.fleet is None or self.fleet.sees(session, bounds.mark):
+                yield session
+                return
+        with self._on_primary(self._rest(bounds, called_s)) as session:
+            yield session
+
+    def _rest(self, bounds: Bounds, called_s: float) -> Bounds:
+        return bounds._replace(within_s=bounds.within_s - (self._clock.now_s() - called_s))
+
+    @contextmanager
+    def _on_primary(self, bounds: Bounds) -> Iterator[PostgresSession]:
+        try:
+            with self._turn(Lane.WRITE, bounds, reads=True) as session:
+                yield session
+        except BackendFailed as error:
+            # Nothing is wrong with the read lane, which only has not come so far.
+            text = f"no replica has the write yet, and the primary can't be asked: {error}"
+            raise BackendBusy(text) from error
+
+    def _move(self, mark: Mark | None, session: PostgresSession) -> None:
+        if mark is not None and self.fleet is not None:
+            mark.move(session.position())
 
     @contextmanager
     def _turn(
-        self, lane: Lane, bounds: Bounds, timeout_s: float | None = None
+        self, lane: Lane, bounds: Bounds, timeout_s: float | None = None, *, reads: bool = False
     ) -> Iterator[PostgresSession]:
         pool = self._pools[lane]
         called_s = self._clock.now_s()
@@ -227,8 +305,10 @@ class PostgresBackend:
             self._config.statement_timeout_s if timeout_s is None else timeout_s,
             self._config.result_rows_max,
         )
-        watch = self._watchdog.arm(held.pgconn.socket, deadline_s + GRACE_S)
-        session = PostgresSession(lane, held, watch, limits, self._observer, self._clock)
+        watch = self._watchdog.arm(held.pgconn.socket, deadline_s + GRACE_S, held.place)
+        kind = BorrowedSession if self._config.pooled or reads else PostgresSession
+        asks = Lane.READ if reads else lane
+        session = kind(asks, held, watch, limits, self._observer, self._clock)
         outcome = Outcome.OK
         try:
             yield session
@@ -248,53 +328,35 @@ class PostgresBackend:
             session.begin()
             result = unit(session)
             session.commit()
+            self._move(bounds.mark, session)
             return result
 
     def _sampled(self) -> dict[Lane, Sampled]:
         # Another host of the read lane has locks of its own; only the primary's are sampled.
-        same = self._config.read_url in ("", self._config.write_url)
+        same = self._config.read_url in {"", self._config.write_url}
         return {
             lane: Sampled(pool.in_use, pool.pids)
             for lane, pool in self._pools.items()
             if same or lane is Lane.WRITE
         }
 
-    def _open(self, prepare: Callable[[Session], None] | None) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while not self._stop.is_set():
-            try:
-                self._await_connections()
-                if prepare is not None:
-                    self._prepare(prepare)
-            except Exception as error:  # noqa: BLE001 -- whatever it is, it is tried again
-                self._failed_to_open(error)
-                self._stop.wait(pause_s)
-                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
-            else:
-                self._opening_error = ""
-                with self._lock:
-                    if not self._closed:
-                        self._ready.set()
-                return
+    def _new_fleet(self) -> Fleet | None:
+        config, replicas = self._config, self._config.replicas()
+        if not replicas:
+            return None
+        return Fleet(
+            replicas, config.conninfo(Lane.WRITE), config.replica_lag_max_s,
+            (config.probe_timeout_s, config.replica_wait_s), self._watchdog, self._clock,
+        )  # fmt: skip
 
-    def _failed_to_open(self, error: Exception) -> None:
-        text = one_line(error)
-        if text != self._opening_error:
-            log.warning("the database could not be opened, trying again: %s", text)
-        self._opening_error = text
+    def _look_behind(self, queues: Mapping[Lane, PoolerQueue]) -> None:
+        for lane, pool in self._pools.items():
+            pool.look_behind(queues[lane], self._config.pooler_wait_s)
 
-    def _await_connections(self) -> None:
-        deadline_s = self._clock.now_s() + self._config.connect_timeout_s
-        pools = tuple(self._pools.values())
-        while any(pool.live < pool.size_max for pool in pools):
-            for pool in pools:
-                if not pool.live and pool.error:
-                    raise BackendFailed(pool.error)
-            if self._clock.now_s() >= deadline_s or self._stop.is_set():
-                break
-            self._stop.wait(_LOOK_S)
-        if not all(pool.live for pool in pools):
-            raise BackendFailed("the server takes the connection and does not answer")
+    def _opened(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._ready.set()
 
     def _prepare(self, prepare: Callable[[Session], None]) -> None:
         def unit(session: Session) -> None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import select
-from contextlib import suppress
+from collections import Counter
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from guard.backends.base import PoolSignals
+from guard.backends.postgres.connection import PooledConnection, is_quiet
 from guard.backends.postgres.errors import judge, one_line
+from guard.backends.postgres.hosts import PRIMARY, is_misplaced
 from guard.backends.postgres.probe import NoAnswer, probe
 from guard.backends.turns import Turns
+from guard.core.pooler import allowed
 from guard.core.vocabulary import Lane
 from guard.errors import BackendBusy, BackendClosed, BackendFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from threading import Event
 
     from guard.backends.postgres.config import PostgresConfig
+    from guard.backends.postgres.hosts import Place
+    from guard.backends.postgres.replicas import Fleet
     from guard.clock import Clock
+    from guard.core.pooler import PoolerQueue
     from guard.events import PoolObserver
 
 MOMENT_S: Final = 0.25
@@ -31,35 +35,6 @@ MOMENT_S: Final = 0.25
 _RECONNECT_S: Final = 0.05
 _TASK_THREADS: Final = 3
 _TAKE_S: Final = 0.001
-
-
-class PooledConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that knows the session's time-out, and tells when it can't be made.
-
-    Attributes:
-        timeout_s: the session's statement time-out.
-    """
-
-    timeout_s: float = 0.0
-
-    @classmethod
-    def connect(  # type: ignore[override]  # a keyword that only the pool gives
-        cls,
-        conninfo: str = "",
-        *,
-        knock: Callable[[], None] | None = None,
-        on_failure: Callable[[BaseException], None] | None = None,
-        **options: Any,  # noqa: ANN401 -- the driver's own
-    ) -> Self:
-        """Connect as the driver does, after ``knock``; ``on_failure`` hears why it can't."""
-        try:
-            if knock is not None:
-                knock()
-            return super().connect(conninfo, **options)
-        except psycopg.Error as error:
-            if on_failure is not None:
-                on_failure(error)
-            raise
 
 
 class LanePool:
@@ -74,22 +49,33 @@ class LanePool:
         observer: hears waits and errors.
         clock: measures them.
         lost: is set whenever a connection is missing.
+        fleet: tells where the connections may lead; None where the configuration does.
     """
 
     def __init__(
-        self, lane: Lane, config: PostgresConfig, observer: PoolObserver, clock: Clock, lost: Event
+        self,
+        lane: Lane,
+        config: PostgresConfig,
+        observer: PoolObserver,
+        clock: Clock,
+        lost: Event,
+        fleet: Fleet | None = None,
     ) -> None:
         size = config.size(lane)
         self.lane = lane
         self.size_max = size
         self._timeout_s = config.statement_timeout_s
-        self._conninfo = config.conninfo(lane)
+        self._config = config
+        self._fleet = fleet
+        # To find out which of several servers is there takes longer than one connection.
+        self._moment_s = MOMENT_S if fleet is None else 4 * MOMENT_S
         self._knock_s = config.probe_timeout_s
         self._lost = lost
         self._observer = observer
         self._clock = clock
         self._turns = Turns(1)
-        self._most = self.size_max
+        # What the adaptive limit and the pooler's queue leave.
+        self._most = self._served = self.size_max
         self._lock = Lock()
         # Guarded by _lock; replaced, never changed, so that it can be read without.
         self._live: frozenset[PooledConnection] = frozenset()
@@ -98,11 +84,11 @@ class LanePool:
         # make one was answered, with a refusal.
         self._losing = False
         self._refused = False
+        self._may_move = 0  # the keeper's thread alone
         self._down_since_s: float | None = None
         self._pool = ConnectionPool(
-            self._conninfo,
             connection_class=PooledConnection,
-            kwargs={"autocommit": True, "knock": self._knock, "on_failure": self._connect_failed},
+            kwargs=self._options(),
             configure=self._connected,
             min_size=size,
             max_size=size,
@@ -111,6 +97,22 @@ class LanePool:
             reconnect_timeout=_RECONNECT_S,
             num_workers=min(_TASK_THREADS, size),
         )
+
+    def _options(self) -> dict[str, object]:
+        options: dict[str, object] = {
+            "autocommit": True, "places": self.places, "knock": self._knock,
+            "on_failure": self._connect_failed,
+        }  # fmt: skip
+        if self._config.pooled:
+            options["prepare_threshold"] = None  # the next transaction may be in another session
+        return options
+
+    def places(self) -> list[Place]:
+        """Return where the next connection may lead, in the order in which to try."""
+        if self._fleet is None:
+            return self._config.places(self.lane)
+        first = self._fleet.place()
+        return [*([first] if first.name != PRIMARY else []), *self._config.fallback()]
 
     @property
     def live(self) -> int:
@@ -151,13 +153,20 @@ class LanePool:
         """Return the pool at this moment."""
         size = len(self._live)
         turns = self._turns
-        slots = min(size, self._most)
+        slots = min(size, self._most, self._served)
         return PoolSignals(size, self.size_max, turns.in_use, turns.waiting, slots)
 
     def limit(self, most: int) -> None:
         """Lend at most ``most`` connections at once; see ``Backend.limit``."""
         if most != self._most:
             self._most = most
+            self._recount()
+
+    def look_behind(self, queue: PoolerQueue, target_s: float) -> None:
+        """Lend no more connections at once than the pooler behind them serves."""
+        served = allowed(self._served, self.size_max, self.in_use, queue, target_s)
+        if served != self._served:
+            self._served = served
             self._recount()
 
     def take(self, wait_s: float, *, newest_first: bool = False) -> PooledConnection:
@@ -192,13 +201,23 @@ class LanePool:
     def give(self, taken: PooledConnection, *, broken: bool) -> None:
         """Take a connection back; a broken one is closed and replaced."""
         try:
-            if broken:
+            if broken or self._left(taken):
                 taken.close()
             self._pool.putconn(taken)
             if taken.closed:
                 self._recount()
         finally:
             self._turns.leave()
+
+    def _left(self, taken: PooledConnection) -> bool:
+        # The fallback's are given up by the keeper alone, and of a replica that lags only as many
+        # that the pool is not emptied: better a little late than refused.
+        fleet = self._fleet
+        if fleet is None or taken.place == PRIMARY:
+            return False
+        if fleet.is_silent(taken.place):
+            return True
+        return self.live > self.size_max // 2 and taken.place not in fleet.allowed()
 
     def drain(self) -> None:
         """Replace every connection: the idle ones now, the others when they are given back."""
@@ -211,6 +230,8 @@ class LanePool:
         Returns whether all connections exist. Never blocks for longer than a moment.
         """
         stats = self._pool.get_stats()
+        # A pool that is emptied at once would have to refuse.
+        self._may_move = max(1, self.live // 2)
         for _ in range(stats["pool_available"]):
             try:
                 idle = self._pool.getconn(_TAKE_S)
@@ -221,11 +242,21 @@ class LanePool:
         return self.live >= self.size_max
 
     def _keep_one(self, idle: PooledConnection) -> None:
-        if not is_quiet(idle):
+        if not is_quiet(idle) or self._moves(idle):
             idle.close()
         self._pool.putconn(idle)
         if idle.closed:
             self._recount()
+
+    def _moves(self, idle: PooledConnection) -> bool:
+        if self._fleet is None or not self._may_move:
+            return False
+        allowed, held = self._fleet.allowed(), Counter(one.place for one in self._live)
+        moves = is_misplaced(idle.place, held, allowed, self.size_max)
+        if moves:
+            # What is only unevenly spread has time.
+            self._may_move = self._may_move - 1 if idle.place not in allowed else 0
+        return moves
 
     def _refill(self, missing: int) -> None:
         # The driver's pool gives a connection up after two attempts and then grows only when a
@@ -240,7 +271,7 @@ class LanePool:
         while True:
             wait_s = deadline_s - self._clock.now_s()
             if self._down_since_s is not None:
-                wait_s = min(wait_s, self._down_since_s + MOMENT_S - self._clock.now_s())
+                wait_s = min(wait_s, self._down_since_s + self._moment_s - self._clock.now_s())
                 if wait_s <= 0:
                     raise self._failure() from self._error
             try:
@@ -251,9 +282,9 @@ class LanePool:
                 if self.live:
                     raise self._refusal() from error
                 raise self._failure() from self._error
-            if is_quiet(taken):
+            if is_quiet(taken) and not (self._fleet and self._fleet.is_silent(taken.place)):
                 return taken
-            # The server ended it while it was idle: another one, if there is one.
+            # The server ended it while it was idle, or is frozen: another one, if there is one.
             taken.close()
             self._pool.putconn(taken)
             self._recount()
@@ -272,7 +303,7 @@ class LanePool:
         self._refused = False
         self._recount(made)
 
-    def _knock(self) -> None:
+    def _knock(self, conninfo: str) -> None:
         # The driver waits two seconds at least for a server that takes connections and answers
         # none. Behind a network that swallows everything every attempt hangs for so long, and
         # the one under way when it is back would keep the lane away for as much longer. One
@@ -280,7 +311,7 @@ class LanePool:
         if not self._losing or self._refused:
             return
         try:
-            probe(self._conninfo, Lane.READ, self._knock_s, self._clock)
+            probe(conninfo, Lane.READ, self._knock_s, self._clock)
         except NoAnswer as error:
             raise psycopg.OperationalError(str(error)) from error
         except BackendFailed:
@@ -294,7 +325,7 @@ class LanePool:
         self._recount()
         self._observer.failed(self.lane, judge(error).kind)
         down_since_s = self._down_since_s
-        if down_since_s is not None and self._clock.now_s() >= down_since_s + MOMENT_S:
+        if down_since_s is not None and self._clock.now_s() >= down_since_s + self._moment_s:
             self._observer.disconnected(self.lane)
 
     def _recount(self, *made: PooledConnection) -> None:
@@ -308,21 +339,6 @@ class LanePool:
             elif self._down_since_s is None:
                 self._down_since_s = self._clock.now_s()
             # One caller must come through to find out that there is no connection.
-            self._turns.resize(max(1, min(size, self._most)))
+            self._turns.resize(max(1, min(size, self._most, self._served)))
         if size < before:
             self._lost.set()
-
-
-def is_quiet(idle: PooledConnection) -> bool:
-    """Return whether an idle connection is alive, without asking the server (about 1 us).
-
-    The server sends nothing to an idle session but its end, or a changed setting; after
-    either the connection is better replaced.
-    """
-    if idle.closed:
-        return False
-    poll = select.poll()
-    with suppress(OSError, psycopg.Error):
-        poll.register(idle.pgconn.socket, select.POLLIN)
-        return not poll.poll(0)
-    return False

@@ -16,6 +16,8 @@ from guard.core.vocabulary import Lane
 from guard.errors import BackendFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg.pq import abc
 
     from guard.clock import Clock
@@ -61,6 +63,23 @@ def probe(conninfo: str, lane: Lane, timeout_s: float, clock: Clock) -> None:
         raise BackendFailed(f"the probe failed: {error}") from error
     finally:
         connection.finish()
+
+
+def probe_any(conninfos: Sequence[str], lane: Lane, timeout_s: float, clock: Clock) -> None:
+    """Probe one server after the other until one answers as ``probe`` wants.
+
+    Raises:
+        NoAnswer: the last one gave no answer in time.
+        BackendFailed: the last one gave the wrong answer.
+    """
+    for at, conninfo in enumerate(conninfos, 1):
+        try:
+            probe(conninfo, lane, timeout_s, clock)
+        except BackendFailed:
+            if at == len(conninfos):
+                raise
+        else:
+            return
 
 
 def _connect(connection: abc.PGconn, deadline_s: float, clock: Clock) -> None:

@@ -12,6 +12,8 @@ from psycopg.sql import Identifier
 
 from guard.backends.postgres.config import milliseconds
 from guard.backends.postgres.errors import RETRYABLE, judge, one_line, translate
+from guard.backends.postgres.hosts import POSITION
+from guard.core.replicas import end_of_log
 from guard.core.vocabulary import Lane, Outcome
 from guard.errors import (
     BackendClosed,
@@ -22,12 +24,13 @@ from guard.errors import (
     ResultTooLarge,
     StatementTimeout,
 )
+from guard.request import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from guard.backends.base import Insert, Row
-    from guard.backends.postgres.pools import PooledConnection
+    from guard.backends.postgres.connection import PooledConnection
     from guard.backends.postgres.watchdog import Watch
     from guard.clock import Clock
     from guard.events import PoolObserver
@@ -158,12 +161,31 @@ class PostgresSession:
     def end(self) -> None:
         """Roll back what is open and make the session useless; call it with the watch armed."""
         self._ended = True
+        self._roll_back()
+
+    def _roll_back(self) -> None:
         status = self._held.pgconn.transaction_status
         if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
-                self._held.execute("ROLLBACK")
+                self._held.execute("ROLLBACK", prepare=False)
             except psycopg.Error:
                 self._held.close()
+
+    @property
+    def place(self) -> str:
+        """The server that it is on, where there are several."""
+        return self._held.place
+
+    def position(self) -> int:
+        """Return how much of the log the server has; ``UNKNOWN`` where it does not say.
+
+        Call it outside of a transaction: after a write it covers that.
+        """
+        try:
+            row = self._held.execute(POSITION).fetchone()
+        except psycopg.Error:
+            return UNKNOWN
+        return UNKNOWN if row is None else end_of_log(row[0])
 
     @property
     def dirty(self) -> bool:
@@ -229,7 +251,7 @@ class PostgresSession:
 
     def _command(self, sql: str) -> None:
         try:
-            self._held.execute(sql)
+            self._held.execute(sql, prepare=False)
         except psycopg.Error as error:
             self._observer.failed(self._lane, judge(error).kind)
             translated = self._translated(error)
@@ -258,10 +280,7 @@ class PostgresSession:
 
     def _arm_timeout(self) -> None:
         """Give the server this statement's time-out, where it differs much from what it has."""
-        left_s = self._limits.deadline_s - self._clock.now_s()
-        if left_s <= 0:
-            raise StatementTimeout("the unit's time is over")
-        wanted_s = min(self._limits.timeout_s, left_s)
+        wanted_s = self._wanted_s()
         status = self._held.pgconn.transaction_status
         most_s = min(wanted_s / _TOLERANCE, wanted_s + _LATE_S)
         fits = _TOLERANCE * wanted_s <= self._timeout_s <= most_s
@@ -273,6 +292,12 @@ class PostgresSession:
         self._timeout_s = wanted_s
         if scope == "SESSION":
             self._held.timeout_s = wanted_s
+
+    def _wanted_s(self) -> float:
+        left_s = self._limits.deadline_s - self._clock.now_s()
+        if left_s <= 0:
+            raise StatementTimeout("the unit's time is over")
+        return min(self._limits.timeout_s, left_s)
 
 
 @lru_cache(maxsize=1024)

@@ -22,13 +22,15 @@ class Watch:
 
     Attributes:
         cut: whether the socket was shut down.
+        place: the server that it leads to; empty where nobody asks.
     """
 
-    __slots__ = ("cut", "deadline_s", "descriptor")
+    __slots__ = ("cut", "deadline_s", "descriptor", "place")
 
-    def __init__(self, descriptor: int, deadline_s: float) -> None:
+    def __init__(self, descriptor: int, deadline_s: float, place: str) -> None:
         self.descriptor = descriptor
         self.deadline_s = deadline_s
+        self.place = place
         self.cut = False
 
 
@@ -52,9 +54,15 @@ class Watchdog:
         """Start the thread."""
         self._thread.start()
 
-    def arm(self, descriptor: int, deadline_s: float) -> Watch:
-        """Watch a socket until ``disarm``; ``deadline_s`` may be infinite."""
-        watch = Watch(descriptor, deadline_s)
+    def arm(self, descriptor: int, deadline_s: float, place: str = "") -> Watch:
+        """Watch a socket until ``disarm``; ``deadline_s`` may be infinite.
+
+        Args:
+            descriptor: the socket's.
+            deadline_s: when to cut it, in the clock's time.
+            place: the server that it leads to, for ``cut_place``.
+        """
+        watch = Watch(descriptor, deadline_s, place)
         with self._changed:
             self._armed.add(watch)
             # Deadlines mostly come in order: the thread is rarely woken for a new one.
@@ -67,6 +75,13 @@ class Watchdog:
         with self._changed:
             self._armed.discard(watch)
         return watch.cut
+
+    def cut_place(self, place: str) -> None:
+        """Cut every armed socket that leads to a server."""
+        with self._changed:
+            for watch in [one for one in self._armed if one.place == place]:
+                _cut(watch)
+                self._armed.discard(watch)
 
     def cut_all(self) -> None:
         """Cut every armed socket now."""

@@ -63,11 +63,11 @@ def observer() -> Recording:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], object]], None]:
-    """Waits until a condition holds, at most 10 s."""
+    """Waits until a condition holds, at most 30 s."""
 
     def wait(condition: Callable[[], object]) -> None:
         pause = threading.Event()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < end, "it never came true"
             pause.wait(0.005)

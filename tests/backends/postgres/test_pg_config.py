@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -8,6 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from guard.backends.postgres import PostgresConfig
 from guard.backends.postgres.config import milliseconds
+from guard.backends.postgres.hosts import is_misplaced
 from guard.core.vocabulary import Lane
 
 URL = "postgresql://user:secret@127.0.0.1:5432/name"
@@ -36,6 +38,61 @@ def test_reads_go_to_the_read_host_where_there_is_one() -> None:
     config = PostgresConfig(write_url=URL, read_url="postgresql://replica/name")
     assert conninfo_to_dict(config.conninfo(Lane.READ))["host"] == "replica"
     assert conninfo_to_dict(config.conninfo(Lane.WRITE))["host"] == "127.0.0.1"
+
+
+def test_through_a_pooler_nothing_is_asked_for_that_it_refuses() -> None:
+    config = PostgresConfig(write_url=f"{URL}?target_session_attrs=any", pooled=True)
+    for lane in Lane:
+        found = conninfo_to_dict(config.conninfo(lane))
+        assert "options" not in found
+        assert found["fallback_application_name"] == f"guard-{lane}"
+    assert "target_session_attrs" not in PostgresConfig(write_url=URL, pooled=True).conninfo(
+        Lane.WRITE
+    )
+
+
+def test_writes_try_each_host_by_itself_and_reads_leave_it_to_the_driver() -> None:
+    both = "postgresql://user:secret@a:1,b/name?load_balance_hosts=random"
+    config = PostgresConfig(write_url=both, read_url=both)
+    writes = config.places(Lane.WRITE)
+    assert [place.name for place in writes] == ["a:1", "b:5432"]
+    found = [conninfo_to_dict(place.conninfo) for place in writes]
+    assert [(one["host"], one.get("port")) for one in found] == [("a", "1"), ("b", "")]
+    assert {one["target_session_attrs"] for one in found} == {"read-write"}
+    assert all("load_balance_hosts" not in one for one in found)
+    [reads] = config.places(Lane.READ)
+    assert (reads.name, conninfo_to_dict(reads.conninfo)["host"]) == ("", "a,b")
+    [alone] = PostgresConfig(write_url=URL).places(Lane.WRITE)
+    assert alone == ("", PostgresConfig(write_url=URL).conninfo(Lane.WRITE))
+
+
+def test_replicas_are_watched_where_a_lag_is_allowed_and_the_primary_can_take_their_reads() -> None:
+    config = PostgresConfig(write_url="postgresql://u@a,b/n", read_url="postgresql://u@b:7,c:7/n")
+    assert config.replicas() == []
+    watched = replace(config, replica_lag_max_s=1.0)
+    assert [place.name for place in watched.replicas()] == ["b:7", "c:7"]
+    fallback = [conninfo_to_dict(place.conninfo) for place in watched.fallback()]
+    assert [one["host"] for one in fallback] == ["a", "b"]
+    assert {one["target_session_attrs"] for one in fallback} == {"primary"}
+    assert all("default_transaction_read_only=on" in one["options"] for one in fallback)
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "allowed", "misplaced"),
+    [
+        ("a", {"a": 4}, ["a"], False),
+        ("a", {"a": 4}, ["b"], True),
+        ("a", {"a": 3, "b": 1}, ["a", "b"], True),
+        ("b", {"a": 3, "b": 1}, ["a", "b"], False),
+        ("a", {"a": 2, "b": 2}, ["a", "b"], False),
+        ("a", {"a": 2, "b": 1, "c": 1}, ["a", "b", "c"], False),
+        ("primary", {"primary": 1}, ["a"], True),
+    ],
+)
+def test_connections_are_spread_evenly_over_who_may_be_read_from(
+    name: str, held: dict[str, int], allowed: list[str], *, misplaced: bool
+) -> None:
+    assert is_misplaced(name, held, allowed, 4) is misplaced
 
 
 def test_a_password_is_not_shown() -> None:
