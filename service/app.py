@@ -13,10 +13,11 @@ from guard.gunicorn import current_worker
 from guard.settings import load
 from guard.tally import ROUTE_KEY
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body, may_wait, remember
-from service.migrations import migrate
+from service.migrations import prepare
 from service.problems import install
 from service.routes import UNREAD_KEY, Handlers
 from service.store import Warriors
+from service.transfer.served import copy_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         recorder = worker.recorder
     queues, live = (None, None) if worker is None else (worker.queues, worker.live)
     assembly = assemble(
-        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live,
+        settings, recorder=recorder, prepare=prepare, classify=classify, queues=queues, live=live,
         remember=remember, may_wait=may_wait,
     )  # fmt: skip
     app = Flask("service", static_folder=None)
@@ -63,6 +64,9 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
     if worker is not None:
         worker.gate = guard
         worker.on_drain(assembly.drain)
+        if (copies := copy_server(assembly)) is not None:
+            copies.start()
+            worker.on_exit(lambda _left_s: copies.close())
         worker.on_exit(assembly.close)
     return app
 
