@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scenario(commands)
     _add_loads(commands)
     _add_drills(commands)
+    _add_migrate(commands)
     _add_costs(commands)
     _add_models(commands)
     _add_operators_view(commands)
@@ -96,6 +97,18 @@ def _add_drills(commands: _Commands) -> None:
     kills.add_argument("--rounds", type=_count, default=1000)
     kills.add_argument("--seed", type=int, default=1)
     _add_out((outage, chaos, jobs, kills))
+
+
+def _add_migrate(commands: _Commands) -> None:
+    migrate = commands.add_parser("migrate", help="move the data from DuckDB to PostgreSQL")
+    migrate.add_argument("--rows", type=_count, default=1_000_000, help="warriors there before")
+    migrate.add_argument("--online", action="store_true", help="under load, with a switch")
+    migrate.add_argument("--rate", type=_positive, default=60.0, help="users per second, online")
+    migrate.add_argument(
+        "--seconds", type=_positive, default=0.0, help="length of the load (default: by the rows)"
+    )
+    migrate.add_argument("--seed", type=int, default=1)
+    _add_out((migrate,))
 
 
 def _add_costs(commands: _Commands) -> None:

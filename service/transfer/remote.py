@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from service.transfer.rows import Digest
@@ -95,5 +95,10 @@ def ask_owner(database: Path) -> Iterator[RemoteSource]:
                 "and as this account?"
             ) from error
         connection.settimeout(None)
-        with connection.makefile("rwb") as stream:
+        stream = connection.makefile("rwb")
+        try:
             yield RemoteSource(stream, str(database))
+        finally:
+            # A question that could not be sent is still in it, and nobody is there to hear it.
+            with suppress(OSError):
+                stream.close()
