@@ -59,6 +59,8 @@ check: $(STAMP) ## Lint, types, import rules, drift of generated files.
 	$(BIN)/python -m guard docs --check
 	$(BIN)/python -m dashboards --check
 	$(BIN)/python -m stress scorecard --readme --check
+	$(BIN)/hadolint --failure-threshold style deploy/Dockerfile
+	$(BIN)/yamllint --strict --config-file deploy/.yamllint.yaml deploy
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff format .
