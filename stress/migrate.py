@@ -76,7 +76,7 @@ def _offline(options: Namespace) -> Report:
         kept = verify_apart(Place(postgres.url, source.folder, postgres), _sample(options.rows))
     return Report(
         f"{options.rows:,} warriors from a DuckDB file to PostgreSQL, killed on the way",
-        verdicts=_verdicts(options.rows, killed, finished, again, kept),
+        verdicts=verdicts(options.rows, killed, finished, again, kept),
         facts={
             "until the kill": f"{killed.took_s:.1f} s",
             "the second run": f"{finished.took_s:.1f} s",
@@ -86,9 +86,18 @@ def _offline(options: Namespace) -> Report:
     )
 
 
-def _verdicts(
+def verdicts(
     count: int, killed: Ran, finished: Ran, again: Ran, kept: verify.Verdict
 ) -> list[Verdict]:
+    """Return the bars.
+
+    Args:
+        count: how many warriors there are.
+        killed: the first run.
+        finished: the second.
+        again: the third.
+        kept: PostgreSQL compared with what was stored in the file.
+    """
     took_s = killed.took_s + finished.took_s
     peak_mib = max(killed.peak_mib, finished.peak_mib)
     lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"

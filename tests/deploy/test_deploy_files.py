@@ -66,14 +66,6 @@ def settings(tmp_path: Path) -> Any:
     return load(environment).settings
 
 
-def test_the_dockerfile_is_clean() -> None:
-    run(tool("hadolint"), "--failure-threshold", "style", DEPLOY / "Dockerfile")
-
-
-def test_the_yaml_is_clean() -> None:
-    run(tool("yamllint"), "--strict", "--config-file", DEPLOY / ".yamllint.yaml", DEPLOY)
-
-
 def test_the_manifests_fit_their_schemas() -> None:
     files = [file for file in KUBERNETES.glob("*.yaml") if file.name not in NO_RESOURCES]
     run(tool("kubernetes-validate"), "--strict", *files)
