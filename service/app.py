@@ -64,10 +64,10 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
     if worker is not None:
         worker.gate = guard
         worker.on_drain(assembly.drain)
+        worker.on_exit(assembly.close)
         if (copies := copy_server(assembly)) is not None:
             copies.start()
-            worker.on_exit(lambda _left_s: copies.close())
-        worker.on_exit(assembly.close)
+            worker.on_drain(copies.stop)
     return app
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from service.transfer.source import Source, TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from service.transfer.progress import Progress
+    from service.transfer.source import Piece
     from service.transfer.target import Target
 
 PIECE_ROWS: Final = 10_000
@@ -126,9 +130,7 @@ class Copying:
         """Copy what is there and was not copied yet; return how many rows that were."""
         extent = self._source.extent()
         rows = 0
-        for first in range(self._next_row, extent.end_row, self._piece_rows):
-            end = min(first + self._piece_rows, extent.end_row)
-            piece = self._source.warriors(first, end)
+        for end, piece in self._pieces(extent.end_row):
             self._target.load_warriors(piece, end)
             self._next_row = end
             rows += piece.digest.rows
@@ -136,6 +138,20 @@ class Copying:
         rows += self._copy_keys(max(self._keys_since_s, extent.live_since_s))
         self._keys_since_s = extent.now_s - _SKEW_S
         return rows
+
+    def _pieces(self, end_row: int) -> Iterator[tuple[int, Piece]]:
+        """Yield each piece and its end; the next is read while one is loaded."""
+        firsts = range(self._next_row, end_row, self._piece_rows)
+        ends = [min(first + self._piece_rows, end_row) for first in firsts]
+        ahead: deque[tuple[int, Future[Piece]]] = deque()
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            for first, end in zip(firsts, ends, strict=True):
+                ahead.append((end, reader.submit(self._source.warriors, first, end)))
+                if len(ahead) > 1:
+                    before, piece = ahead.popleft()
+                    yield before, piece.result()
+            for end, piece in ahead:
+                yield end, piece.result()
 
     def _copy_keys(self, since_s: int) -> int:
         rows, last_key = 0, ""

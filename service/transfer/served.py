@@ -46,15 +46,24 @@ class CopyServer:
         self._writes = writes
         self._moved = False
         self._stop = Event()
+        self._connection: socket.socket | None = None
         self._thread = Thread(target=self._run, name="service-copy-server", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def close(self, timeout_s: float = 1.0) -> None:
-        """Accept nobody any more. Idempotent."""
+    def stop(self) -> None:
+        """Accept nobody any more; a command that is being answered loses its connection."""
         self._stop.set()
+        connection = self._connection
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self, timeout_s: float) -> None:
+        """Stop, and wait for the thread's end, at most ``timeout_s``."""
+        self.stop()
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
@@ -75,18 +84,25 @@ class CopyServer:
 
     def _serve(self, connection: socket.socket) -> None:
         log.info("the data is being copied")
+        self._connection = connection
         try:
             with connection, connection.makefile("rwb") as stream:
                 self._answer_all(connection, stream)
         except (WireError, OSError) as error:
             log.info("the copying command has gone: %s", error)
         finally:
+            self._connection = None
             if not self._moved:
                 self._writes.open()
 
     def _answer_all(self, connection: socket.socket, stream: Stream) -> None:
         connection.settimeout(None)
-        source = FileSource(self._backend, str(self._path))
+        try:
+            source = FileSource(self._backend, str(self._path))
+        except GuardError as error:
+            receive(stream)
+            send(stream, {"error": str(error)})
+            return
         answers: dict[str, Callable[..., Any]] = {
             "extent": source.extent,
             "warriors": source.warriors,
@@ -97,14 +113,16 @@ class CopyServer:
             "mark_moved": lambda to: self._mark_moved(source, to),
         }
         while not self._stop.is_set():
-            name, *arguments = receive(stream)
+            question = receive(stream)
             try:
+                name, *arguments = question
                 value = answers[name](*arguments)
             except GuardError as error:
                 send(stream, {"error": str(error)})
-            except Exception as error:  # the driver's, about the data
+            except Exception as error:  # the driver's, about the data; or no question at all
                 log.exception("a copying command was not answered")
-                send(stream, {"error": " ".join(str(error).split())})
+                told = " ".join(str(error).split())
+                send(stream, {"error": f"{type(error).__name__}: {told}"})
             else:
                 _send_value(stream, value)
 

@@ -63,6 +63,9 @@ class Target:
             raise TransferError("another process copies into this database at this moment")
         with self._connection.transaction():
             begun = self._begun(source) or self._begin(source, merge=merge)
+        for join in ("hashjoin", "mergejoin"):
+            # Both would read the whole table to look at one piece.
+            self._connection.execute(f"SET enable_{join} = off")
         for table in (WARRIORS, KEYS):
             self._connection.execute(
                 f"CREATE TEMPORARY TABLE {_staged(table)} (LIKE {table.name}) ON COMMIT DELETE ROWS"
