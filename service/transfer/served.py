@@ -163,11 +163,9 @@ def _listen(name: str) -> socket.socket:
     Path(name).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     try:
-        before = os.umask(0o177)
-        try:
-            listener.bind(name)
-        finally:
-            os.umask(before)
+        # Linux gives the file the socket's own rights: it is never open to others.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(name)
         listener.listen(1)
         listener.settimeout(_ACCEPT_TICK_S)
     except BaseException:

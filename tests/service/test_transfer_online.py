@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from guard.assembly import Assembly
     from service.transfer.remote import RemoteSource
+    from service.transfer.served import CopyServer
     from service.warrior import Warrior
 
 ROWS = 30
@@ -46,8 +47,8 @@ def until(condition: object, patience_s: float = 30.0) -> None:
 
 
 @pytest.fixture
-def owner(duckdb_path: Path) -> Iterator[Assembly]:
-    """A service's database, with rows, that can be copied online."""
+def serving(duckdb_path: Path) -> Iterator[tuple[Assembly, CopyServer]]:
+    """A service's database, with rows, and what serves copies of it."""
     settings = load({"GUARD_DATABASE_URL": f"duckdb:///{duckdb_path}"}).settings
     assembly = assemble(settings, prepare=prepare)
     server = copy_server(assembly)
@@ -58,10 +59,16 @@ def owner(duckdb_path: Path) -> Iterator[Assembly]:
         for number, new in enumerate(awkward(ROWS)):
             store.create_once(new, f"key {number}")
         server.start()
-        yield assembly
+        yield assembly, server
     finally:
         server.close(30.0)
         assembly.close()
+
+
+@pytest.fixture
+def owner(serving: tuple[Assembly, CopyServer]) -> Assembly:
+    """A service's database, with rows, that can be copied online."""
+    return serving[0]
 
 
 @contextmanager
@@ -146,6 +153,34 @@ def test_a_command_that_falls_silent_gives_the_writes_back(
         until(lambda: not is_shed(owner))
         with pytest.raises(TransferError, match="the service has gone"):
             source.extent()
+
+
+def test_a_worker_that_drains_lets_go_of_the_command(
+    serving: tuple[Assembly, CopyServer], duckdb_path: Path
+) -> None:
+    owner, server = serving
+    with asking(duckdb_path) as source:
+        source.shut()
+        server.close(30.0)
+        with pytest.raises(TransferError, match="the service has gone"):
+            source.extent()
+    assert not is_shed(owner)
+
+
+def test_a_question_that_is_none_is_told_so(owner: Assembly, duckdb_path: Path) -> None:
+    assert owner.ready
+    with asking(duckdb_path) as source:
+        with pytest.raises(TransferError, match="KeyError: 'unheard_of'"):
+            source._ask("unheard_of")
+        with pytest.raises(TransferError, match="TypeError"):
+            source._ask("warriors", 1, 2, 3)
+        assert source.extent().end_row == ROWS
+
+
+def test_a_schema_that_is_not_known_is_told(owner: Assembly, duckdb_path: Path) -> None:
+    owner.database.write(lambda session: session.execute("DELETE FROM schema_migrations"))
+    with asking(duckdb_path) as source, pytest.raises(TransferError, match="schema has versions"):
+        source.extent()
 
 
 def test_nothing_is_moved_while_writes_are_taken(owner: Assembly, duckdb_path: Path) -> None:
