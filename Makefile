@@ -6,6 +6,8 @@ STAMP := .venv/.installed
 # Most tests wait for processes of their own: more run at once than there are cores.
 TESTERS ?= 4
 APP := service:create_app()
+# Its notices are about itself; what is wrong with the docs are warnings, and fail.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .DEFAULT_GOAL := help
 .PHONY: help run run-postgres stress scorecard observe test mutation check format docs lock clean
@@ -59,15 +61,19 @@ check: $(STAMP) ## Lint, types, import rules, drift of generated files.
 	$(BIN)/python -m guard docs --check
 	$(BIN)/python -m dashboards --check
 	$(BIN)/python -m stress scorecard --readme --check
+	$(SITE) --site-dir .site-check && rm -rf .site-check
+	$(BIN)/hadolint --failure-threshold style deploy/Dockerfile
+	$(BIN)/yamllint --strict --config-file deploy/.yamllint.yaml deploy
 
 format: $(STAMP) ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## Write the generated parts of the docs, and the dashboards.
+docs: $(STAMP) ## Write the docs' generated parts and the dashboards; build guides and API into site/.
 	$(BIN)/python -m guard docs
 	$(BIN)/python -m dashboards
 	$(BIN)/python -m stress scorecard --readme
+	$(SITE)
 
 lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev \
@@ -75,4 +81,4 @@ lock: ## Resolve the locked versions anew from the bounds in pyproject.toml.
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what was installed and made here, but no data.
-	rm -rf .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf site .venv mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -192,6 +192,11 @@ class Assembly:
             raise BackendClosed("GUARD_DATABASE_URL is not set")
         return self._database
 
+    @property
+    def backend(self) -> Backend | None:
+        """The database without permits, for work that is nobody's request; None without one."""
+        return self._backend
+
     def wrap(self, app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> Guard:
         """Return the middleware around a WSGI application; it should be the outermost one."""
         settings, relief = self.settings, Relief()

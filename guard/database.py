@@ -6,12 +6,13 @@ that turns out to need no database never comes here and holds no permit.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from guard.backends.base import Bounds
 from guard.core.vocabulary import Lane, Mode, Outcome, Reason
 from guard.errors import BackendBusy, BackendClosed, ClientGone, Shed, StatementTimeout
+from guard.gate import Gate
 from guard.request import CURRENT
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ class Database:
         backend: an open, or opening, backend.
         controller: decides and counts.
         dialect: ``duckdb`` or ``postgres``, for code that writes SQL.
+
+    Attributes:
+        writes: where it is shut, writes are shed as by a worker that goes away.
     """
 
     def __init__(self, backend: Backend, controller: Controller, dialect: str) -> None:
         self.dialect = dialect
+        self.writes = Gate()
         self._backend = backend
         self._controller = controller
 
@@ -88,13 +93,22 @@ class Database:
     def _turn(self, lane: Lane) -> Iterator[Bounds]:
         outer = CURRENT.get()
         scope = outer or self._controller.scope(lane)
+        passing = self.writes.inside() if lane is Lane.WRITE else nullcontext(enter_result=True)
         try:
-            permit = self._permit(scope, lane)
-            with self._judged(lane, scope, permit):
-                yield self._bounds(scope, lane)
+            with passing as inside:
+                if not inside:
+                    raise self._shut_out(scope, lane)
+                permit = self._permit(scope, lane)
+                with self._judged(lane, scope, permit):
+                    yield self._bounds(scope, lane)
         finally:
             if outer is None:
                 scope.release()
+
+    def _shut_out(self, scope: RequestScope, lane: Lane) -> Exception:
+        if scope.executed:
+            return BackendClosed("no more writes are taken here")
+        return self._shed(scope, lane, Reason.DRAINING)
 
     def _permit(self, scope: RequestScope, lane: Lane) -> Permit:
         held = scope.permits.get(lane)

@@ -134,3 +134,31 @@ class PoolObserver(Protocol):
         last sample, summed over the waiters.
         """
         ...
+
+
+class Unheard:
+    """A ``PoolObserver`` that hears nothing: for work that is nobody's request, such as a copy."""
+
+    def acquired(self, lane: Lane, waited_s: float, *, got: bool) -> None:
+        """Do nothing."""
+
+    def released(self, lane: Lane, held_s: float, outcome: Outcome) -> None:
+        """Do nothing."""
+
+    def queried(self, lane: Lane, took_s: float, outcome: Outcome) -> None:
+        """Do nothing."""
+
+    def failed(self, lane: Lane, kind: str) -> None:
+        """Do nothing."""
+
+    def disconnected(self, lane: Lane) -> None:
+        """Do nothing."""
+
+    def batched(self, size: int) -> None:
+        """Do nothing."""
+
+    def lock_waited(self, lane: Lane, waited_s: float) -> None:
+        """Do nothing."""
+
+    def locks_sampled(self, lane: Lane, waiters: int, oldest_s: float, waited_s: float) -> None:
+        """Do nothing."""

@@ -14,10 +14,11 @@ from guard.settings import load
 from guard.tally import ROUTE_KEY
 from service import own_writes
 from service.lanes import BODY_MAX_BYTES, classify, has_long_body, may_wait, remember
-from service.migrations import migrate
+from service.migrations import prepare
 from service.problems import install
 from service.routes import UNREAD_KEY, Handlers
 from service.store import Warriors
+from service.transfer.served import copy_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         recorder = worker.recorder
     queues, live = (None, None) if worker is None else (worker.queues, worker.live)
     assembly = assemble(
-        settings, recorder=recorder, prepare=migrate, classify=classify, queues=queues, live=live,
+        settings, recorder=recorder, prepare=prepare, classify=classify, queues=queues, live=live,
         remember=remember, may_wait=may_wait,
     )  # fmt: skip
     app = Flask("service", static_folder=None)
@@ -65,6 +66,9 @@ def create_app(settings: Settings | None = None, *, recorder: Recorder | None = 
         worker.gate = guard
         worker.on_drain(assembly.drain)
         worker.on_exit(assembly.close)
+        if (copies := copy_server(assembly)) is not None:
+            copies.start()
+            worker.on_drain(copies.stop)
     return app
 
 

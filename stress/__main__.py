@@ -46,6 +46,7 @@ _SCENARIOS = {
     "scorecard": "stress.scorecard.command",
     "cache": "stress.cache",
     "jobs": "stress.jobs",
+    "migrate": "stress.migrate",
 }
 _INTERRUPTED = 130
 

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_loads(commands)
     _add_drills(commands)
     _add_faults(commands)
+    _add_migrate(commands)
     _add_costs(commands)
     _add_models(commands)
     _add_operators_view(commands)
@@ -140,6 +141,18 @@ def _add_faults(commands: _Commands) -> None:
     soak.add_argument("--rows", type=_count, default=100_000, help="warriors there before")
     _add_backend((soak,))
     _add_out((fault, durability, soak))
+
+
+def _add_migrate(commands: _Commands) -> None:
+    migrate = commands.add_parser("migrate", help="move the data from DuckDB to PostgreSQL")
+    migrate.add_argument("--rows", type=_count, default=1_000_000, help="warriors there before")
+    migrate.add_argument("--online", action="store_true", help="under load, with a switch")
+    migrate.add_argument("--rate", type=_positive, default=60.0, help="users per second, online")
+    migrate.add_argument(
+        "--seconds", type=_positive, default=0.0, help="length of the load (default: by the rows)"
+    )
+    migrate.add_argument("--seed", type=int, default=1)
+    _add_out((migrate,))
 
 
 def _add_costs(commands: _Commands) -> None:

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
     from guard.backends.base import Session
 
+UNFINISHED_TABLE = "unfinished_copy"
+"""It is there while a copy into this database is unfinished; see ``service.transfer``."""
+MOVED_TABLE = "moved_to"
+"""It is there, and says where to, once this database's data was moved elsewhere."""
+
 _LOCK_KEY = 0x77617272696F7273  # "warriors": the advisory lock that starting workers share
+_TABLE = "schema_migrations"
 _HAS_TABLE = (
     "SELECT count(*) FROM information_schema.tables "
-    "WHERE table_schema = current_schema() AND table_name = 'schema_migrations'"
+    "WHERE table_schema = current_schema() AND table_name = '{}'"
 )
 _CREATE_TABLE = "CREATE TABLE schema_migrations (version integer PRIMARY KEY, name text NOT NULL)"
 _APPLIED = "SELECT version FROM schema_migrations ORDER BY version"
+_MOVED_TO = f"SELECT url FROM {MOVED_TABLE}"  # noqa: S608 -- a constant of ours
 _RECORD = {
     "duckdb": "INSERT INTO schema_migrations (version, name) VALUES (?, ?)",
     "postgres": "INSERT INTO schema_migrations (version, name) VALUES (%s, %s)",
@@ -33,6 +40,10 @@ _RECORD = {
 
 class SchemaUnknownError(GuardError):
     """The database's schema is not one that this version of the service knows."""
+
+
+class NotForServiceError(GuardError):
+    """The database holds a part of a copy, or data that was moved elsewhere since."""
 
 
 class Migration(NamedTuple):
@@ -71,6 +82,43 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
+def prepare(session: Session) -> None:
+    """Make the database ready for the service, in the session's transaction: see ``migrate``.
+
+    Raises:
+        NotForServiceError: it is not, or not any more, where the data is.
+        SchemaUnknownError: as ``migrate``.
+    """
+    if has_table(session, UNFINISHED_TABLE):
+        raise NotForServiceError(
+            "a copy into this database is unfinished; `python -m service migrate` goes on with it"
+        )
+    if has_table(session, MOVED_TABLE):
+        (url,) = session.execute(_MOVED_TO)[0]
+        raise NotForServiceError(f"the data was moved to {url}; set GUARD_DATABASE_URL to it")
+    migrate(session)
+
+
+def check_known(session: Session, dialect: str) -> None:
+    """Check that the schema is exactly this version's.
+
+    Raises:
+        SchemaUnknownError: it is an older or a newer one, or there is none.
+    """
+    known = [migration.version for migration in load_migrations(files(__name__) / dialect)]
+    applied = _applied(session)
+    if applied == known:
+        return
+    if applied == known[: len(applied)]:
+        remedy = "start this version of the service on it once, which brings it up to date"
+    else:
+        remedy = "run a version of the service that fits"
+    raise SchemaUnknownError(
+        f"the database's schema has versions {applied}, "
+        f"this service has 1 to {len(known)}; {remedy}",
+    )
+
+
 def migrate(session: Session, migrations: Sequence[Migration] | None = None) -> None:
     """Bring the schema up to date, in the session's transaction: all steps or none.
 
@@ -98,7 +146,7 @@ def migrate(session: Session, migrations: Sequence[Migration] | None = None) -> 
             f"the database's schema has versions {applied}, "
             f"this service knows 1 to {len(migrations)}; run a version of the service that fits",
         )
-    if migrations[len(applied) :] and not applied and not _has_table(session):
+    if migrations[len(applied) :] and not applied and not has_table(session, _TABLE):
         session.execute(_CREATE_TABLE)
     for migration in migrations[len(applied) :]:
         for statement in migration.statements:
@@ -106,11 +154,12 @@ def migrate(session: Session, migrations: Sequence[Migration] | None = None) -> 
         session.execute(_RECORD[dialect], (migration.version, migration.name))
 
 
-def _has_table(session: Session) -> bool:
-    return bool(session.execute(_HAS_TABLE)[0][0])
+def has_table(session: Session, name: str) -> bool:
+    """Return whether the session's schema has a table of this name."""
+    return bool(session.execute(_HAS_TABLE.format(name))[0][0])
 
 
 def _applied(session: Session) -> list[int]:
-    if not _has_table(session):
+    if not has_table(session, _TABLE):
         return []
     return [version for (version,) in session.execute(_APPLIED)]

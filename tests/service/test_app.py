@@ -417,8 +417,8 @@ def test_in_a_gunicorn_worker_it_measures_drains_and_ends_with_the_worker(
     try:
         wait_ready(assembly)
         assert assembly.settings is worker.settings
-        [drain] = worker.drain_callbacks
-        drain()
+        for drain in worker.drain_callbacks:
+            drain()
         assert assembly.why_not_ready == "draining"
     finally:
         [close] = worker.exit_callbacks

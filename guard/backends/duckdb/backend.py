@@ -99,6 +99,19 @@ class DuckDBBackend:
         with self._turn(bounds or self._config.bounds) as session:
             yield session
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Hold a read-only transaction over the block, beside the lane: unbounded and unmeasured.
+
+        For work that is nobody's request, such as a copy: it takes no request's connection. Its
+        statements compete with theirs for the processor, so they should be short.
+
+        Raises:
+            BackendClosed: not open.
+        """
+        with self._opened().snapshot() as session:
+            yield session
+
     def write(self, unit: Callable[[Session], T], bounds: Bounds | None = None) -> T:
         """Run ``unit`` in the writer's thread, in a transaction; see ``Backend.write``.
 

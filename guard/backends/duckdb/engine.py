@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +20,10 @@ from guard.backends.duckdb.statements import Statements
 from guard.backends.duckdb.writer import Writer
 from guard.core.vocabulary import Lane
 from guard.errors import BackendFailed
+from guard.events import Unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from guard.backends.base import Session
     from guard.backends.duckdb.config import DuckDBConfig
@@ -101,6 +103,21 @@ class Engine:
         self._probe.run(lane, timeout_s)
         if not self.writer.alive:
             raise BackendFailed("the writer has ended")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[DuckDBSession]:
+        """Hold a read-only transaction on a cursor of its own over the block, without time-out."""
+        handle = Handle(self._connection.cursor())
+        tools = self.tools._replace(observer=Unheard())
+        limits = Limits(math.inf, math.inf, self._config.result_rows_max)
+        session = DuckDBSession(Lane.READ, handle, limits, tools)
+        try:
+            session.begin()
+            yield session
+        finally:
+            session.end()
+            handle.rollback()
+            handle.cursor.close()
 
     def close(self, timeout_s: float) -> None:
         """Let running units end, at most ``timeout_s``; cut the rest; close, give the lock back.
