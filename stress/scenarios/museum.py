@@ -34,7 +34,7 @@ WAIT_LEAST: Final = 0.25
 """Of the pool's time-out: how long half of those that were let in wait at least."""
 
 _PATIENCE_S: Final = 16.0
-"""Nobody wrote down when clients gave up; with this the figures of then come out."""
+"""Nobody wrote down when clients gave up; chosen because the figures of then come out with it."""
 _SHED: Final = 503
 _LIMIT: Final = "proxy's limit"
 
@@ -120,7 +120,7 @@ SCENARIO: Final = Scenario(
         SENT,
         Bar(f"refused or failed, as then: >= {LOST_LEAST:.0%}", _lost, always=True),
         Bar("the proxy's refusals are fast: p50 < 100 ms", _refused_fast, always=True),
-        Bar("the rest waits: p50 >= a quarter of the pool's time-out", _let_in, always=True),
+        Bar("the rest waits, as long as clients are patient", _let_in, always=True),
     ),
     time_scale=0.25,
     course=_course,
