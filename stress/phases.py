@@ -45,8 +45,8 @@ class Seen(NamedTuple):
 
     Attributes:
         first_failure_s: from the fault to the end of the first request that failed, seconds.
-        all_shed_s: from that failure until the last request was due that was not refused with
-            ``breaker_open``, seconds, >= 0.
+        all_shed_s: from that failure, or from the fault where no request failed, until the last
+            request was due that was not refused with ``breaker_open``, seconds, >= 0.
         early: latencies of the refusals in the outage before that, of the lanes that it hit.
         refusals: the same from then on, which is all that an open breaker answers.
         recovered_s: from the return until goodput was back for good, seconds.
@@ -73,10 +73,10 @@ def look_at(run: Run, outage: Span, kinds: Collection[str]) -> Seen:
     last_s = max((one.due_s for one in during if one.reason != BREAKER_OPEN), default=-math.inf)
     early = [one.latency_s for one in during if one.reason and one.due_s <= last_s]
     later = [one.latency_s for one in during if one.due_s > last_s]
+    since_s = outage.from_s if math.isnan(failed_s) else failed_s
     return Seen(
         failed_s - outage.from_s,
-        # A maximum with NaN would depend on the order of its arguments.
-        max(0.0, last_s - failed_s) if later and not math.isnan(failed_s) else math.nan,
+        max(0.0, last_s - since_s) if later else math.nan,
         percentiles(early),
         percentiles(later),
         recovered_s(run.samples, outage),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import resource
+import signal
 from pathlib import Path
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from stress.disturbance import Breakage
 from stress.faults.drill import Drill, fact, refused, served, unanswered
-from stress.faults.processes import UNANSWERED, lives
+from stress.faults.processes import UNANSWERED, lives, send
+from stress.report import Verdict
 from stress.server import tree_cpu_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stress.faults.drill import Course, Scene
-    from stress.report import Verdict
 
 CORES: Final = "cores that the service took during the fault"
 CORES_MAX: Final = 0.5
@@ -26,6 +28,10 @@ WRITES_SHED_S: Final = 2.0
 READS_GO_ON: Final = 0.99
 """Which share of the reads is right and in time while writes can't be."""
 
+REFUSED_THREADS: Final = "times that the log tells of a thread that could not be started"
+
+_NO_THREAD: Final = "no thread can be started"
+_STALL_S: Final = 1.5
 _PAGE_BYTES: Final = resource.getpagesize()
 _ROOM_BYTES: Final = 0
 
@@ -79,7 +85,23 @@ def _few_files(scene: Scene) -> Breakage:
 
 
 def _little_memory(scene: Scene) -> Breakage:
-    return _limited(scene, resource.RLIMIT_AS, address_space_bytes)
+    # Running on as before needs no more memory. A burst does: more threads, each with a stack.
+    how = _limited(scene, resource.RLIMIT_AS, address_space_bytes)
+
+    def begin() -> None:
+        workers = scene.service.workers()
+        how.begin()
+        for pid in workers:
+            send(pid, signal.SIGSTOP)
+        Event().wait(_STALL_S)
+        for pid in workers:
+            send(pid, signal.SIGCONT)
+
+    def end() -> None:
+        how.end()
+        scene.facts[REFUSED_THREADS] = float(scene.service.log_text().count(_NO_THREAD))
+
+    return Breakage(begin, end)
 
 
 def open_files(pid: int) -> int:
@@ -105,7 +127,12 @@ def _waited(course: Course) -> list[Verdict]:
 
 
 def _starved(course: Course) -> list[Verdict]:
-    return [unanswered(course, UNANSWERED)]
+    told = course.facts.get(REFUSED_THREADS, 0.0)
+    return [
+        Verdict(f"{REFUSED_THREADS}: some", f"{told:.0f}", told > 0),
+        unanswered(course, UNANSWERED),
+        fact(course, REPLACED, 0),
+    ]
 
 
 DRILLS: Final = {
@@ -118,7 +145,7 @@ DRILLS: Final = {
         _few_files, _waited,
     ),
     "memory": Drill(
-        "the address space may not grow any more (RLIMIT_AS)",
-        _little_memory, _starved, tolerated=("Traceback",),
+        "the address space may not grow any more (RLIMIT_AS), and a burst comes",
+        _little_memory, _starved,
     ),
 }  # fmt: skip
