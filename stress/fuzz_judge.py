@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _OK: Final = 200
 _REFUSED: Final = 503
+_TIMED_OUT: Final = 408
+_ERRORS: Final = range(400, 500)
 
 
 class Ending(StrEnum):
@@ -134,7 +136,9 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
     """Return in what the guard's server differs from a plain one; empty where it does not.
 
     A refusal in the place of the application's answer is none, nor is a refusal that closes the
-    connection: it leaves before anybody has seen what is wrong with the body.
+    connection: it leaves before anybody has seen what is wrong with the body. Nor is it one where
+    the guard's worker waits for the rest of a request, until its client gives up or with a 408, of
+    which gthread says at once that it is none.
 
     Args:
         plain: what came back from the plain one.
@@ -150,8 +154,9 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
             return _after_close(ours, place)
         if what := _unlike(one, other):
             return f"answer {place}: {what}"
-    last = ours[len(theirs) :]
-    if Ending.RESET in {plain.ending, guarded.ending} or _gives_up(last):
+    awaits = guarded.ending is Ending.SILENCE and _is_error(theirs[len(ours) :])
+    cut = Ending.RESET in {plain.ending, guarded.ending}
+    if cut or awaits or _gives_up(ours[len(theirs) :]):
         return ""
     if len(ours) != len(theirs):
         return f"{len(ours)} answers instead of {len(theirs)}"
@@ -164,8 +169,14 @@ def _gives_up(more: Sequence[Response]) -> bool:
     return len(more) == 1 and refused(more[0]) and _closes(more[0])
 
 
+def _is_error(more: Sequence[Response]) -> bool:
+    return len(more) == 1 and more[0].status in _ERRORS
+
+
 def _unlike(one: Response, other: Response) -> str:
     if one.status == _OK and refused(other):
+        return ""
+    if one.status in _ERRORS and other.status == _TIMED_OUT:
         return ""
     if one.status != other.status:
         return f"{other.status} instead of {one.status}"

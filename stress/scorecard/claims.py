@@ -226,6 +226,17 @@ CLAIMS: Final = (
         shown=(*_ROWS, ("right afterwards", "right and in time afterwards")),
         beside=(KILL_WORKER, STOP_WORKER, RELOAD, KILL_DATABASE, STOP_DATABASE),
     ),
+    Claim(
+        "fuzz", "raw HTTP against the worker, half of it broken, plain gthread as the oracle",
+        Command("stress fuzz --seconds 60", "stress fuzz --seconds 15"),
+        "one answer per well-formed request, the right one, in order; spoiled ones as with gthread",
+        shown=(("well-formed", "each well-formed"), ("spoiled", "spoiled")),
+    ),
+    Claim(
+        "mutation", "mutants of the core that its tests catch",
+        Command("stress mutation-score --run --children 2"), ">= 90 %",
+        shown=(("caught", "mutants of guard/core"),),
+    ),
     _outage("stop", "frozen"),
     _outage("kill", "killed"),
     _outage("blackhole", "swallowed by the network"),

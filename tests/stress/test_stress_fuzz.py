@@ -141,6 +141,15 @@ def test_how_it_ends_counts_but_for_a_reset_that_may_take_answers_along() -> Non
     assert difference(closed, Heard(ONE[:-1], Ending.RESET)) == ""
 
 
+def test_the_worker_may_wait_for_more_of_what_gthread_calls_no_request() -> None:
+    plain, silent = Heard(ONE + BAD, Ending.CLOSED), Heard(ONE, Ending.SILENCE)
+    assert difference(plain, silent) == ""
+    late = Heard(ONE + answer(b"", b"408 Request Timeout", CLOSE), Ending.CLOSED)
+    assert difference(plain, late) == ""
+    assert difference(Heard(ONE + TWO, Ending.CLOSED), silent) == "1 answers instead of 2"
+    assert difference(Heard(ONE + TWO, Ending.CLOSED), late) == "answer 2: 408 instead of 200"
+
+
 def test_a_refusal_is_known_by_its_promise_and_an_early_one_by_its_missing_date() -> None:
     (late, soon) = responses(Heard(SHED + refusal(b""), Ending.CLOSED))
     assert refused(late)
