@@ -29,7 +29,13 @@ from service.postgres_binaries import (
     server_account,
     usable_binaries,
 )
-from service.postgres_process import children, command, environment, free_port
+from service.postgres_process import (
+    await_end,
+    children,
+    command,
+    environment,
+    free_port,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,16 +135,19 @@ class DemoServer:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        # Stopped first, the main process forks no more; killed first, its children are orphans.
-        before = () if sig == signal.SIGSTOP else children(process.pid)
-        process.send_signal(sig)
         if sig not in _WHOLE_TREE:
+            process.send_signal(sig)
             return
-        for child in before or children(process.pid):
+        # Stopped, the main process forks no more; once it is killed, its children are orphans.
+        process.send_signal(signal.SIGSTOP)
+        mine = children(process.pid)
+        for pid in (process.pid, *mine):
             with suppress(ProcessLookupError):
-                os.kill(child, sig)
+                os.kill(pid, sig)
         if sig == signal.SIGKILL:
             process.wait()
+            # Until the last one is gone the shared memory is in use, and nothing can start on it.
+            await_end(mine, _STOP_S)
             self._process = None
 
     def log(self) -> str:

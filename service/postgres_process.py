@@ -6,10 +6,16 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from service.postgres_binaries import Account
+
+_POLL_S: Final = 0.01
 
 # Runs between fork and PostgreSQL, in an interpreter of its own: a preexec_fn could deadlock in
 # a process with threads. The signal is asked for after setuid, which would clear it; a parent
@@ -65,3 +71,25 @@ def children(parent: int) -> list[int]:
         if int(fields[1]) == parent:
             found.append(int(status.parent.name))
     return found
+
+
+def await_end(pids: Sequence[int], within_s: float) -> bool:
+    """Wait until none of the processes holds anything any more; return whether that came true.
+
+    Args:
+        pids: they need not be ours, so nobody may have waited for those that ended.
+        within_s: seconds.
+    """
+    until_s, tick = monotonic() + within_s, Event()
+    while any(map(_lives, pids)):
+        if tick.wait(_POLL_S) or monotonic() > until_s:
+            return False
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

@@ -76,7 +76,7 @@ def _run(arguments: list[str], folder: Path, limit_s: float) -> Ended:
             _end(process)
     took_s = monotonic() - begun_s
     others_s = machine_busy_s() - busy_s - (_children_cpu_s() - ours_s)
-    why = _last_line(folder / LOG) if status is not None else f"not ended within {limit_s:g} s"
+    why = _reason(folder / LOG) if status is not None else f"not ended within {limit_s:g} s"
     return Ended(
         status, why, reports(folder), took_s, max(0.0, others_s / took_s), overdue=status is None
     )
@@ -136,9 +136,11 @@ def reports(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+def _reason(log: Path) -> str:
+    """Return the harness' own line about why it could not run, or else the last line."""
+    lines = list(map(str.strip, log.read_text(encoding="utf-8", errors="replace").splitlines()))
+    own = [line for line in lines if line.startswith("stress: ")]
+    return next((line for line in reversed(own or lines) if line), "it said nothing")
 
 
 def _children_cpu_s() -> float:

@@ -28,7 +28,7 @@ def main() -> int:
     sys.stdout.write(f"this is {options.how}\n")
     sys.stdout.flush()
     if options.how == "unable":
-        sys.stderr.write("stress: there is no PostgreSQL\n")
+        sys.stderr.write("stress: there is no PostgreSQL\nLOG: and so it goes\n")
         return 2
     if options.how == "crashed":
         raise RuntimeError("out of luck")

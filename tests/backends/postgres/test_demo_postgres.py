@@ -24,6 +24,7 @@ from service.postgres_binaries import (
     server_account,
     usable_binaries,
 )
+from service.postgres_process import await_end, children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,11 +92,23 @@ def test_a_data_directory_keeps_the_data_and_the_url(
         assert _ask(url, "SELECT five FROM kept") == (5,)
         server.restart()
         assert _ask(url, "SELECT five FROM kept") == (5,)
+        below = children(server.pid)
         server.kill(signal.SIGKILL)
         assert server.pid == 0
+        assert below
+        assert await_end(below, 0.0)
         server.kill(signal.SIGKILL)
         server.start()
         assert _ask(url, "SELECT five FROM kept") == (5,)
+
+
+def test_a_process_that_nobody_has_waited_for_has_ended_too() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert not await_end([process.pid], 0.0)
+        process.kill()
+        assert await_end([process.pid], 30.0)
+        assert process.pid in children(os.getpid())
+    assert await_end([process.pid], 0.0)
 
 
 @pytest.mark.postgres
