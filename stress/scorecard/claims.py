@@ -108,6 +108,16 @@ def _failover(fault: str, text: str) -> Claim:
     )  # fmt: skip
 
 
+def _put_off(queue: str, where: str, *needs: str) -> Claim:
+    long = f"stress jobs --queue {queue}"
+    return Claim(
+        f"jobs-{queue}", f"creates that are put off, {where}; every process killed",
+        Command(long, f"{long} --seconds 6", needs=needs),
+        "every 202 is done in the end, every promised row there once",
+        shown=(("put off", "creates were put off"), ("rows", "every promised warrior")), noise=2.0,
+    )  # fmt: skip
+
+
 def _compare(factor: int) -> Claim:
     return Claim(
         f"compare-{factor}x",
@@ -272,6 +282,19 @@ CLAIMS: Final = (
         shown=(("held", "crowd: 1000 readers"), ("right", "crowd: every answer")),
         bars=("crowd: ",),
     ),
+    Claim(
+        "hot-reads", "hot reads at 5x the capacity, PostgreSQL 40 ms away, from a cache in memory, "
+        "in Redis, and in a Redis that is killed",
+        Command("stress cache", "stress cache --seconds 4", needs=("redis-server",)),
+        ">= 2x the goodput without a cache, >= 0.9x with the killed one; nothing fails",
+        shown=(
+            ("in memory", "memory: goodput"), ("in Redis", "redis: goodput"),
+            ("Redis killed", "redis killed in the middle: goodput"),
+        ),
+        noise=1.3,
+    ),
+    _put_off("redis", "PostgreSQL and a queue in Redis", "redis-server"),
+    _put_off("local", "DuckDB and a queue in a file"),
     Claim(
         "scrapes", "5,000 scrapes of the admin listener during 12 worker kills and a reload, every "
         "request thread busy (short form: 800, 4 kills)",
