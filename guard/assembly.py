@@ -7,17 +7,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from guard import metrics
-from guard.backends.base import Bounds
 from guard.board import Board, WorkerRow
 from guard.book import AppointmentBook
+from guard.building import backend_by, book_by, draw, rules_by, slots_by
 from guard.cache import HotReads, keeping
 from guard.clock import MonotonicClock, wall_s
-from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
-from guard.core.admission import Limits
+from guard.controller import Controller
 from guard.core.sizing import DatabaseKind
-from guard.core.vocabulary import BreakerPhase, Lane, Reason, RetryPolicy
+from guard.core.vocabulary import BreakerPhase, Lane, Reason
 from guard.correlation import correlate_by, new_id
-from guard.errors import BackendClosed, BadSetting, SettingsError
+from guard.errors import BackendClosed
 from guard.export.log import RefusalLog
 from guard.jobs import jobs
 from guard.meter import PoolMeter
@@ -44,10 +43,9 @@ if TYPE_CHECKING:
 
     from guard.backends.base import Backend, Session
     from guard.clock import Clock
-    from guard.core.priority import Shares
     from guard.core.vocabulary import Priority
     from guard.database import Database
-    from guard.events import PoolObserver, Recorder
+    from guard.events import Recorder
     from guard.middleware import Guard
     from guard.settings import Settings
     from guard.settings.live import News
@@ -98,13 +96,13 @@ class Assembly:
         self._closing = False
         self._refusals = RefusalLog(clock)
         host = recorder.breakers if isinstance(recorder, WorkerRow) else None
-        self.breakers = lane_breakers(settings, host, clock, _draw, recorder)
+        self.breakers = lane_breakers(settings, host, clock, draw, recorder)
         self.controller = Controller(
-            _rules(settings, shares_by(settings, self._ranking)),
-            _slots(settings, backend),
+            rules_by(settings, shares_by(settings, self._ranking)),
+            slots_by(settings, backend),
             self.breakers,
             clock=clock,
-            book=_book(settings, recorder, clock),
+            book=book_by(settings, recorder, clock),
             serving=self._serving,
         )
         # A recorder that is no row of a board keeps no refusals.
@@ -162,7 +160,7 @@ class Assembly:
             settings: checked settings, which differ in live ones only.
         """
         self.settings = settings
-        self.controller.configure(_rules(settings, shares_by(settings, self._ranking)))
+        self.controller.configure(rules_by(settings, shares_by(settings, self._ranking)))
         for breaker in self.breakers.values():
             breaker.configure(breaker_rules(settings))
         if isinstance(self.controller.book, AppointmentBook):
@@ -324,7 +322,7 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     clock = MonotonicClock()
     found = recorder or Board.local()[1]
     meter = PoolMeter(found)
-    backend = _backend(settings, parts(settings).observer(meter), clock)
+    backend = backend_by(settings, parts(settings).observer(meter), clock)
     assembly = Assembly(
         settings,
         found,
@@ -340,112 +338,3 @@ def assemble(  # noqa: PLR0913 - every part has a sound default
     )
     assembly.start(prepare)
     return assembly
-
-
-def _backend(settings: Settings, observer: PoolObserver, clock: Clock) -> Backend | None:
-    if not settings.database_url:
-        return None
-    kind = kind_of(settings.database_url)
-    bounds = Bounds(WAIT_BOUND_FACTOR * settings.read_wait_budget_s, settings.statement_timeout_s)
-    if kind is DatabaseKind.DUCKDB:
-        return _duckdb(settings, observer, clock, bounds)
-    if kind is DatabaseKind.POSTGRES:
-        return _postgres(settings, observer, clock, bounds)
-    raise SettingsError(
-        [BadSetting("GUARD_DATABASE_URL", "(unknown scheme)", "duckdb:/// or postgresql://")]
-    )
-
-
-def _duckdb(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
-    from guard.backends.duckdb import DuckDBBackend, DuckDBConfig
-
-    config = DuckDBConfig(
-        path=settings.database_url.removeprefix("duckdb:///"),
-        readers=settings.read_pool_size,
-        write_batch_max=settings.write_batch_max,
-        memory_mib=settings.duckdb_memory_mib,
-        statement_timeout_s=settings.statement_timeout_s,
-        result_rows_max=settings.result_rows_max,
-        bounds=bounds,
-    )
-    return DuckDBBackend(config, observer, clock)
-
-
-def _postgres(settings: Settings, observer: PoolObserver, clock: Clock, bounds: Bounds) -> Backend:
-    from guard.backends.postgres import PostgresBackend, PostgresConfig
-
-    config = PostgresConfig(
-        write_url=settings.database_url,
-        read_url=settings.database_read_url,
-        read_pool_size=settings.read_pool_size,
-        write_pool_size=settings.write_pool_size,
-        statement_timeout_s=settings.statement_timeout_s,
-        connect_timeout_s=settings.connect_timeout_s,
-        probe_timeout_s=settings.probe_timeout_s,
-        tcp_keepalive_s=settings.tcp_keepalive_s,
-        tcp_user_timeout_s=settings.tcp_user_timeout_s,
-        result_rows_max=settings.result_rows_max,
-        lock_sample_s=settings.lock_sample_s,
-        show_queries=settings.status_show_queries,
-        replica_lag_max_s=settings.replica_lag_max_s,
-        replica_wait_s=settings.replica_wait_s,
-        pooled=settings.pgbouncer,
-        pooler_url=settings.pgbouncer_admin_url,
-        pooler_wait_s=min(settings.read_wait_budget_s, settings.write_wait_budget_s) / 2,
-        bounds=bounds,
-    )
-    return PostgresBackend(config, observer, clock)
-
-
-def _rules(settings: Settings, shares: Shares | None) -> Rules:
-    read = Limits(
-        settings.policy,
-        settings.read_pool_size + settings.read_waiters,
-        settings.read_waiters,
-        settings.read_wait_budget_s,
-        settings.pool_threshold_ratio,
-    )
-    write = Limits(
-        settings.policy,
-        settings.write_pool_size + settings.write_waiters,
-        settings.write_waiters,
-        settings.write_wait_budget_s,
-        settings.pool_threshold_ratio,
-    )
-    return Rules(
-        lanes={Lane.READ: read, Lane.WRITE: write},
-        mode=settings.mode,
-        deadline_s=settings.deadline_s,
-        statement_timeout_s=settings.statement_timeout_s,
-        retry_after_min_s=settings.retry_after_min_s,
-        retry_after_max_s=settings.retry_after_max_s,
-        shares=shares,
-        fair=settings.fairness != "off",
-        queue_order=settings.queue_order,
-    )
-
-
-def _book(settings: Settings, recorder: Recorder, clock: Clock) -> AppointmentBook | None:
-    # A recorder that is no row of a board does not know what was decided.
-    if settings.retry_after_policy is not RetryPolicy.BOOK or not isinstance(recorder, WorkerRow):
-        return None
-    bounds_s = settings.retry_after_min_s, settings.retry_after_max_s
-    return AppointmentBook(recorder.siblings, clock, _draw, recorder, *bounds_s)
-
-
-def _slots(settings: Settings, backend: Backend | None) -> dict[Lane, Callable[[], int]]:
-    if backend is None:
-        return {
-            Lane.READ: lambda: settings.read_pool_size,
-            Lane.WRITE: lambda: settings.write_pool_size,
-        }
-    return {
-        Lane.READ: lambda: backend.signals(Lane.READ).slots,
-        Lane.WRITE: lambda: backend.signals(Lane.WRITE).slots,
-    }
-
-
-def _draw() -> float:
-    import random
-
-    return random.random()  # noqa: S311 - spreads clients, protects nothing

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from guard.clock import MonotonicClock
 from guard.core import codel
-from guard.core.admission import ADMITTED, Decision, Limits, Signals, admits_at_once, decide
+from guard.core.admission import ADMITTED, Decision, Signals, admits_at_once, decide
 from guard.core.fairness import Fairness
-from guard.core.priority import Shares, decide_in_part, limits_by_class
+from guard.core.priority import decide_in_part
 from guard.core.retry_after import retry_after_s
-from guard.core.vocabulary import Lane, Mode, Priority, QueueOrder, Reason
+from guard.core.vocabulary import Lane, Mode, QueueOrder, Reason
 from guard.permit import LaneState, Permit, Refused
 from guard.request import RequestScope
+from guard.rules import WAIT_BOUND_FACTOR, LaneLoad
 
 # Bound once: a look-up of an enumeration's member costs as much as a comparison of numbers.
 _SERVES, _OFF, _ENFORCE = Reason.OK, Mode.OFF, Mode.ENFORCE
@@ -25,82 +25,13 @@ if TYPE_CHECKING:
 
     from guard.clock import Clock
     from guard.permit import BreakerGate
+    from guard.rules import Book, Rules
 
-WAIT_BOUND_FACTOR = 4
-"""The exact gate waits this many budgets at most: the prediction is a mean, and an exponential
-wait stays below four times its mean in 98 % of the cases."""
 
 _Load = tuple[int, int, int, float, bool, float]
 
 HOLD_LEAST_S = 1e-6
 """A hold time that the clock could not resolve bounds nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What the operator sets; see ``guard.settings`` for ranges.
-
-    Attributes:
-        lanes: each lane's limits.
-        mode: enforce, shadow or off.
-        deadline_s: longest time from accept to answer, seconds.
-        statement_timeout_s: longest run of one unit of work, seconds.
-        retry_after_min_s: smallest Retry-After, whole seconds.
-        retry_after_max_s: largest Retry-After, whole seconds.
-        shares: what each class of requests may use of a lane; None where all are alike.
-        fair: whether clients are counted, and those that ask for too much held back.
-        queue_order: whom a free connection goes to.
-    """
-
-    lanes: Mapping[Lane, Limits]
-    mode: Mode = Mode.ENFORCE
-    deadline_s: float = 10.0
-    statement_timeout_s: float = 5.0
-    retry_after_min_s: int = 1
-    retry_after_max_s: int = 60
-    shares: Shares | None = None
-    fair: bool = False
-    queue_order: QueueOrder = QueueOrder.ARRIVAL
-
-
-class Book(Protocol):
-    """What finds the seconds in which shed requests shall come back; ``guard.book`` has one."""
-
-    def appoint(self, lane: Lane, not_before_s: float, *, outage: bool) -> int:
-        """Return whole seconds >= 1.
-
-        Args:
-            lane: which the request was shed from.
-            not_before_s: seconds until the next probe, or until the queue has drained.
-            outage: whether the lane's database is away.
-        """
-        ...
-
-    def look(self, bounds_per_s: Mapping[Lane, float]) -> None:
-        """Take in what has happened.
-
-        Args:
-            bounds_per_s: what each lane's slots can serve per second; 0 without any.
-        """
-        ...
-
-
-class LaneLoad(NamedTuple):
-    """A lane's figures at one moment, for gauges.
-
-    Attributes:
-        in_flight: permits held.
-        unfinished: of these, requests that still need their connection.
-        hold_s: moving average of the hold time, seconds.
-        uses: uses of a slot that have ended, in total.
-        used_s: the sum of their hold times, seconds.
-    """
-
-    in_flight: int
-    unfinished: int
-    hold_s: float
-    uses: int
-    used_s: float
 
 
 class Controller:
@@ -140,14 +71,14 @@ class Controller:
         self._queue_age_s, self._queue_seen_s = 0.0, 0.0
         self._arrivals = codel.Codel()
         self._arrivals_lock = Lock()
-        self._arrivals_target_s = _arrivals_target_s(rules)
+        self._arrivals_target_s = rules.arrivals_target_s()
         found = breakers or {}
         self._lanes = {
             lane: LaneState(
                 limits,
                 slots[lane],
                 found.get(lane),
-                _classes(limits, rules),
+                rules.classes(limits),
                 Fairness() if rules.fair else None,
             )
             for lane, limits in rules.lanes.items()
@@ -165,9 +96,9 @@ class Controller:
         or its new ones, no mixture. To be called by one thread at a time.
         """
         for lane, limits in rules.lanes.items():
-            self._lanes[lane].classes = _classes(limits, rules)
+            self._lanes[lane].classes = rules.classes(limits)
             self._lanes[lane].limits = limits
-        self._arrivals_target_s = _arrivals_target_s(rules)
+        self._arrivals_target_s = rules.arrivals_target_s()
         self.rules = rules
 
     def check(self, scope: RequestScope, lane: Lane, now_s: float | None = None) -> Decision:
@@ -368,14 +299,3 @@ class Controller:
             return LaneLoad(
                 state.in_flight, state.unfinished, state.hold_s, state.uses, state.used_s
             )
-
-
-def _arrivals_target_s(rules: Rules) -> float:
-    return min(limits.wait_budget_s for limits in rules.lanes.values()) / 2
-
-
-def _classes(limits: Limits, rules: Rules) -> dict[Priority, Limits] | None:
-    # A greedy client is held back by being put into a lower class.
-    if rules.shares is None and not rules.fair:
-        return None
-    return limits_by_class(limits, rules.shares or Shares())

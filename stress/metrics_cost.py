@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from guard import metrics
 from guard.admin import AdminApp, AdminListener
 from guard.board import Board
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
 from guard.correlation import correlate_by, new_id, no_correlation
 from guard.database import Database
 from guard.meter import PoolMeter
 from guard.middleware import Guard
+from guard.rules import Rules
 from guard.socket_age import socket_age_s
 from guard.tally import NullRecorder
 from guard.testing import MemoryBackend

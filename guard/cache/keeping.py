@@ -8,10 +8,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from guard import metrics
 from guard.cache.entry import HEADERS, fresh_headers, may_be_asked, stale_headers
 from guard.cache.flights import Flights
-from guard.controller import WAIT_BOUND_FACTOR
 from guard.errors import BadSetting, SettingsError
 from guard.problem import Response
 from guard.routing import Patterns
+from guard.rules import WAIT_BOUND_FACTOR
 from guard.tally import ROUTE_KEY
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ import pytest
 from backend_cases import ITEMS, BackendCase, Options, ids
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
 from guard.database import Database
 from guard.middleware import Guard
 from guard.request import CURRENT
+from guard.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,12 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from guard import metrics
 from guard.backends.sqlalchemy import PoolEvents
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
 from guard.meter import PoolMeter
 from guard.request import CURRENT
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryRecorder
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=4, waiters_max=2, wait_budget_s=1.0)

@@ -10,12 +10,13 @@ from guard import metrics
 from guard.cache import HotReads, Keeping
 from guard.cache.keeping import Times
 from guard.cache.memory_store import MemoryStore
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Policy
 from guard.database import Database
 from guard.middleware import Guard
 from guard.relief import Relief
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from guard.backends.base import Insert
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Outcome, Policy, Reason
 from guard.database import Database
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryBackend
 
 if TYPE_CHECKING:

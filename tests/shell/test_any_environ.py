@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.priority import Shares
 from guard.core.request_times import AGE_MAX_S, age_s
@@ -22,6 +22,7 @@ from guard.middleware import Guard
 from guard.ranking import Ranking
 from guard.request import CURRENT
 from guard.routing import Routing
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryRecorder
 from guard.trust import age_told_by
 

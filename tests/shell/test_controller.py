@@ -3,10 +3,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core import hold_time
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Outcome, Policy, Reason
+from guard.rules import Rules
 from guard.testing import FakeClock
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)

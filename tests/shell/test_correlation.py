@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
 from guard.correlation import (
@@ -26,6 +26,7 @@ from guard.export.log import RefusalLog
 from guard.export.structured import RequestContext
 from guard.middleware import Guard
 from guard.request import CURRENT
+from guard.rules import Rules
 from guard.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from guard import metrics
 from guard.assembly import assemble
 from guard.board import Board
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Policy
+from guard.rules import Rules
 from guard.settings import load
 from guard.settings.live import News, live_texts
 from guard.testing import FakeClock, MemoryRecorder

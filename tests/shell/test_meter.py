@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from guard import metrics
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Outcome, Policy, Reason
 from guard.meter import PoolMeter
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 
 LIMITS = Limits(Policy.PREDICTIVE, permits_max=6, waiters_max=4, wait_budget_s=0.1)

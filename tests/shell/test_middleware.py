@@ -8,13 +8,14 @@ from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from guard import metrics
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Policy, Reason
 from guard.errors import BackendFailed, Shed, StatementTimeout
 from guard.middleware import Guard
 from guard.request import CURRENT
 from guard.routing import Routing
+from guard.rules import Rules
 from guard.socket_age import ACCEPTED_KEY
 from guard.testing import FakeClock, MemoryRecorder
 

@@ -3,13 +3,14 @@ import io
 import pytest
 
 from guard.assembly import assemble
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.priority import Shares
 from guard.core.vocabulary import Lane, Mode, Policy, Priority, Reason
 from guard.middleware import Guard
 from guard.ranking import KEY_LENGTH_MAX, Ranking
 from guard.request import RequestScope
+from guard.rules import Rules
 from guard.settings import load
 from guard.testing import FakeClock, MemoryRecorder
 

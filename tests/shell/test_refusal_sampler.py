@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Mode, Policy, Reason
 from guard.middleware import Guard
 from guard.refusals import RefusalSampler
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryRecorder
 
 if TYPE_CHECKING:

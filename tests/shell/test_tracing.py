@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from guard.assembly import assemble
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
 from guard.correlation import correlate_by, new_id
@@ -25,6 +25,7 @@ from guard.meter import PoolMeter
 from guard.middleware import Guard
 from guard.parts import Parts, parts
 from guard.request import CURRENT
+from guard.rules import Rules
 from guard.settings import load
 from guard.tally import ROUTE_KEY
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder

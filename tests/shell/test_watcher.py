@@ -9,11 +9,12 @@ import pytest
 from guard import metrics
 from guard.backends.base import PoolSignals
 from guard.breaker import LaneBreaker
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import BreakerPhase, Lane, Outcome, Policy
 from guard.errors import BackendFailed
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 from guard.watcher import Progress, Watcher
 

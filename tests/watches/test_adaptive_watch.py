@@ -1,9 +1,10 @@
 """The adaptive limit in a worker: the backend is limited, the gauges tell it."""
 
 from guard import metrics
-from guard.controller import Controller, Rules
+from guard.controller import Controller
 from guard.core.admission import Limits
 from guard.core.vocabulary import Lane, Policy
+from guard.rules import Rules
 from guard.testing import FakeClock, MemoryBackend, MemoryRecorder
 from guard.watcher import Watcher
 from guard.watches.adaptive import AdaptiveWatch

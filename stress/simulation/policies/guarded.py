@@ -9,7 +9,7 @@ from guard import metrics
 from guard.board import Board
 from guard.book import AppointmentBook
 from guard.breaker import LaneBreaker
-from guard.controller import WAIT_BOUND_FACTOR, Controller, Rules
+from guard.controller import Controller
 from guard.core import adaptive
 from guard.core.adaptive import Adaptive
 from guard.core.admission import Limits
@@ -17,13 +17,14 @@ from guard.core.appointments import CROWDING
 from guard.core.breaker_types import BreakerRules
 from guard.core.vocabulary import Lane, Mode, Outcome, Policy, QueueOrder, Reason, RetryPolicy
 from guard.request import RequestScope
+from guard.rules import WAIT_BOUND_FACTOR, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from guard.board import WorkerRow
-    from guard.controller import Book
     from guard.core.priority import Shares
+    from guard.rules import Book
     from stress.simulation.clients import Try
     from stress.simulation.policies.base import Site
 
