@@ -22,9 +22,8 @@ LOAD: Final = (0.3, 6.0)
 WAITERS_PER_SLOT: Final = (0.5, 4.0)
 BUDGET_IN_HOLDS: Final = (1.0, 10.0)
 """Smallest and largest of each, drawn so that each doubling is as likely."""
-BURST_WAITS: Final = 2.0
-"""A queue that is sized for its bursts lets the last of a burst wait for twice its turn: two
-bursts may come close together."""
+BURSTS: Final = 2
+"""So many fit into a queue that is sized for them, since they may come close together."""
 RESERVE: Final = 4
 """Threads beyond what the pool and those that wait can hold: no policy is kept from refusing."""
 KINDS: Final[tuple[tuple[Kind, ...], ...]] = (
@@ -49,7 +48,7 @@ def case(seed: int, *, sized: bool = False) -> Situation:
 
     Args:
         seed: of all that is drawn.
-        sized: give its queue at least the places, and the wait, that its bursts need.
+        sized: give its queue at least the places, and the wait, that two of its bursts need.
     """
     draw = Random(f"case {seed}")
     hold_s = _between(draw, HOLD_S)
@@ -63,8 +62,8 @@ def case(seed: int, *, sized: bool = False) -> Situation:
     budget_s = hold_s * _between(draw, BUDGET_IN_HOLDS)
     load = _between(draw, LOAD)
     if sized:
-        waiters = max(waiters, burst)
-        budget_s = max(budget_s, BURST_WAITS * burst * hold_s / pool)
+        waiters = max(waiters, BURSTS * burst)
+        budget_s = max(budget_s, BURSTS * burst * hold_s / pool)
     return Situation(
         name=_name(
             f"{load:.1f}x of {pool} x {hold_s * 1e3:.0f} ms ({spread})",
