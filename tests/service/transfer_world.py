@@ -13,7 +13,7 @@ from service_client import wait_ready
 
 from guard.assembly import assemble
 from guard.settings import load
-from service.migrations import migrate, prepare
+from service.migrations import prepare
 from service.store import Warriors
 from service.transfer.copy import Copying
 from service.transfer.progress import Progress
@@ -43,6 +43,9 @@ LETTERS += (
     "?",
 )
 
+# Nothing but a shut gate sheds, however slow the machine is: that sheds in every mode.
+PATIENT = {"GUARD_MODE": "off", "GUARD_STATEMENT_TIMEOUT": "60", "GUARD_DEADLINE": "60"}
+
 
 def awkward(count: int, seed: int = 1) -> list[NewWarrior]:
     """Return warriors made of the letters that are easily lost."""
@@ -59,10 +62,9 @@ def awkward(count: int, seed: int = 1) -> list[NewWarrior]:
 
 
 @contextmanager
-def opened(url: str, *, by_service: bool = True) -> Iterator[Assembly]:
-    """Open a database as the service does, or without asking whether it is one for a service."""
-    settings = load({"GUARD_DATABASE_URL": url, "GUARD_MODE": "off"}).settings
-    assembly = assemble(settings, prepare=prepare if by_service else migrate)
+def opened(url: str) -> Iterator[Assembly]:
+    """Open a database as the service does."""
+    assembly = assemble(load({"GUARD_DATABASE_URL": url, **PATIENT}).settings, prepare=prepare)
     try:
         wait_ready(assembly)
         yield assembly
