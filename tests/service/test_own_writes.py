@@ -59,7 +59,14 @@ def test_who_has_written_brings_it_back(app: Flask, seen: list[Mark]) -> None:
     assert [mark.position for mark in seen] == [0, 77]
 
 
-@pytest.mark.parametrize("token", ["", "ffff.1.2", signed(9, "another key", wall_s())])
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("ffff.1.2", id="made up"),
+        pytest.param(signed(9, "another key", wall_s()), id="another key"),
+    ],
+)
 def test_what_we_did_not_sign_says_nothing(app: Flask, seen: list[Mark], token: str) -> None:
     client = app.test_client()
     client.set_cookie(COOKIE, token)

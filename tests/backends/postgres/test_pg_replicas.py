@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgres
 
 WARRIOR = {"name": "Mulan", "dob": "1998-06-19", "fight_skills": ["sword"]}
+CLOSED = {"buffered": True}
+"""Of a test client's request: its response is read and closed at once, as by a server."""
 ITEM = Insert("item", ("id", "name"))
 LAG_MAX_S = 1.0
 ANSWER_S = 1.5
@@ -199,14 +201,15 @@ def test_a_client_of_the_service_reads_what_it_wrote(
     try:
         assert assembly.wait_ready(30), assembly.why_not_ready
         # The migrations must be there before the replica stops to replay.
-        until(lambda: app.test_client().get("/counting-warriors").status_code == 200)
+        until(lambda: app.test_client().get("/counting-warriors", **CLOSED).status_code == 200)
         client, other = app.test_client(), app.test_client()
         with paused(replica):
-            created = client.post("/warrior", json=WARRIOR)
+            created = client.post("/warrior", json=WARRIOR, **CLOSED)
             assert created.status_code == 201
-            assert client.get(created.headers["Location"]).get_json()["name"] == "Mulan"
-            assert other.get(created.headers["Location"]).status_code == 404, "it is behind"
-        assert client.get(created.headers["Location"]).status_code == 200
+            where = created.headers["Location"]
+            assert client.get(where, **CLOSED).get_json()["name"] == "Mulan"
+            assert other.get(where, **CLOSED).status_code == 404, "it is behind"
+        assert client.get(where, **CLOSED).status_code == 200
     finally:
         assembly.close()
 
