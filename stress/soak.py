@@ -3,77 +3,43 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from guard.settings import load
-from stress import bars, report
+from stress import report
 from stress.arrivals import CREATE, NO_TERM, SEARCH, Stage
 from stress.fill import fill
-from stress.footprint import Footprint, Watch, footprint, typical
+from stress.footprint import Footprint, Watch, footprint
+from stress.generator_process import cpu_s
+from stress.other_work import OtherWork
 from stress.overload import Findings, search_capacity
-from stress.report import Report, Verdict
-from stress.result import Percentiles, percentiles, summarise
+from stress.report import Report
+from stress.result import summarise
 from stress.scenario import acknowledged, place, replay, verify_apart
 from stress.scrape import scrape
-from stress.server import ServerError, tree
+from stress.server import ServerError, tree, tree_cpu_s
+from stress.soak_judge import SLOWER_MAX, Course, facts, verdicts
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
 
-    from stress import verify
-    from stress.result import Run, Summary
+    from stress.result import Run
     from stress.scenario import Place
     from stress.server import Server
-    from stress.verify import Acknowledged
-
-GROWTH_MAX: Final = 0.05
-FILES_MORE_MAX: Final = 2
-SLOWER_MAX: Final = {"p50": (1.2, 2.0), "p99": (1.25, 20.0)}
-"""By how much a latency may be larger at the end: a factor, and milliseconds besides."""
+    from stress.shots import Target
 
 _CREATES_PER_S: Final = 3.0
 _SEARCHES: Final = 80 / 130
 _SLICE_S: Final = 60.0
 _WARM_UP: Final = 0.1
-_WINDOW: Final = 0.1
 _REST_S: Final = 8.0
 _EVERY_S: Final = 1.0
 _NOTES_MAX: Final = 20
-
-
-@dataclass(slots=True)
-class Course:
-    """What came of the soak.
-
-    Attributes:
-        seen: what the processes held, second by second.
-        warm_s: when the warm-up was over, by the same clock.
-        rest: the same at rest: after the warm-up, and in the end.
-        threads_max: how many threads there may be: those of the start, and all request threads,
-            which gunicorn makes as they are needed.
-        slices: the load, slice by slice.
-        latencies_s: of each slice the latencies of what the database answered.
-        promised: the warriors that were acknowledged.
-        kept: the database compared with the promises.
-        in_flight: permits held in the end.
-        troubles: suspicious lines of the log.
-    """
-
-    seen: Sequence[Footprint] = ()
-    warm_s: float = 0.0
-    rest: list[Footprint] = field(default_factory=list)
-    threads_max: int = 0
-    slices: list[Summary] = field(default_factory=list)
-    latencies_s: list[array[float]] = field(default_factory=list)
-    promised: list[Acknowledged] = field(default_factory=list)
-    kept: verify.Verdict | None = None
-    in_flight: int = 0
-    troubles: list[str] = field(default_factory=list)
 
 
 def steady(rate: float, seconds: float) -> dict[str, Sequence[Stage]]:
@@ -134,15 +100,17 @@ def _course(where: Place, options: Namespace, rate: float) -> Course:
         begun = footprint(tree(service.pid), 0.0).threads
         course.threads_max = begun + settings.threads * settings.workers
         with Watch(lambda: tree(service.pid), _EVERY_S) as watch:
-            _load(course, service, rate, max(_SLICE_S / 6, whole_s * _WARM_UP), options.seed)
-            course.slices.clear()
-            course.latencies_s.clear()
+            own_s = partial(_own_s, where, service)
+            offer = partial(_offer, course, service.target, own_s, rate)
+            offer(max(_SLICE_S / 6, whole_s * _WARM_UP), options.seed)
+            for one in (course.slices, course.latencies_s, course.others_cores):
+                one.clear()
             course.rest.append(_at_rest(service))
             course.warm_s = watch.now_s()
             left_s, seed = whole_s, options.seed
             while left_s > 0:
                 seed += 1
-                _load(course, service, rate, min(_SLICE_S, left_s), seed)
+                offer(min(_SLICE_S, left_s), seed)
                 left_s -= _SLICE_S
                 print(_progress(course, watch), flush=True)
         course.seen = watch.seen
@@ -155,8 +123,22 @@ def _course(where: Place, options: Namespace, rate: float) -> Course:
     return course
 
 
-def _load(course: Course, service: Server, rate: float, seconds: float, seed: int) -> None:
-    found: Run = replay(service.target, steady(rate, seconds), seed)
+def _own_s(where: Place, service: Server) -> float:
+    database = tree_cpu_s(where.postgres.pid) if where.postgres else 0.0
+    return cpu_s() + tree_cpu_s(service.pid) + database
+
+
+def _offer(
+    course: Course,
+    target: Target,
+    own_s: Callable[[], float],
+    rate: float,
+    seconds: float,
+    seed: int,
+) -> None:
+    others = OtherWork(own_s)
+    found: Run = replay(target, steady(rate, seconds), seed)
+    course.others_cores.append(others.cores())
     if found.interrupted:
         raise KeyboardInterrupt
     course.slices.append(summarise(found))
@@ -179,92 +161,6 @@ def _progress(course: Course, watch: Watch) -> str:
         f"{held.threads} threads; p50 {last.latency.p50:.1f} ms, p99 {last.latency.p99:.1f} ms, "
         f"{last.shed} of {last.sent} shed, {last.failed} failed"
     )
-
-
-def windows(course: Course) -> tuple[Footprint, Footprint]:
-    """Return the medians of the tenth of the time after the warm-up, and of the last tenth."""
-    warm = [one for one in course.seen if one.at_s >= course.warm_s]
-    count = max(1, round(len(warm) * _WINDOW))
-    return typical(warm[:count]), typical(warm[-count:])
-
-
-def thirds(course: Course) -> tuple[Percentiles, Percentiles]:
-    """Return the latencies of the first third of the slices and of the last."""
-    count = max(1, len(course.latencies_s) // 3)
-    first, last = course.latencies_s[:count], course.latencies_s[-count:]
-    return (
-        percentiles([one for some in first for one in some]),
-        percentiles([one for some in last for one in some]),
-    )
-
-
-def verdicts(course: Course) -> list[Verdict]:
-    """Return the bars."""
-    void = next((one.void for one in course.slices if one.void), "")
-    totals = [one.total for one in course.slices]
-    sent = sum(one.sent for one in totals)
-    ends = [sum(getattr(one, end) for one in totals) for end in ("answered", "shed", "failed")]
-    found = [
-        Verdict(
-            "sent on time, and sent = answered + shed + failed",
-            void or f"{sent} = {ends[0]} + {ends[1]} + {ends[2]}",
-            not void and sent == sum(ends) > 0,
-        ),
-        *_held(course),
-        *_drift(course),
-        Verdict("permits in flight at the end: 0", str(course.in_flight), not course.in_flight),
-        bars.quiet_log(course.troubles),
-    ]
-    return [*found, *([bars.stored(course.kept)] if course.kept else [])]
-
-
-def _held(course: Course) -> list[Verdict]:
-    first, last = windows(course)
-    growth = last.rss_bytes / first.rss_bytes - 1
-    more = course.rest[-1].files - course.rest[0].files
-    threads = course.rest[-1].threads
-    pids = len({one.pids for one in course.seen if one.at_s >= course.warm_s})
-    return [
-        Verdict("the same processes all along", "yes" if pids == 1 else "no", pids == 1),
-        Verdict(
-            f"resident memory grows by < {GROWTH_MAX:.0%}",
-            f"{growth:+.1%}, {first.rss_bytes / 2**20:.1f} to {last.rss_bytes / 2**20:.1f} MiB",
-            growth < GROWTH_MAX,
-        ),
-        Verdict(
-            f"descriptors at rest: at most {FILES_MORE_MAX} more than after the warm-up",
-            f"{course.rest[0].files}, then {course.rest[-1].files}", more <= FILES_MORE_MAX,
-        ),
-        Verdict(
-            "threads at rest <= those of the start and all request threads",
-            f"{threads} of {course.threads_max}", threads <= course.threads_max,
-        ),
-    ]  # fmt: skip
-
-
-def _drift(course: Course) -> list[Verdict]:
-    first, last = thirds(course)
-    return [
-        Verdict(
-            f"{name} of the admitted, last third <= {factor:g}x the first's + {extra_ms:g} ms",
-            f"{before:.1f} ms, then {after:.1f} ms", after <= before * factor + extra_ms,
-        )
-        for name, (factor, extra_ms) in SLOWER_MAX.items()
-        for before, after in [(getattr(first, name), getattr(last, name))]
-    ]  # fmt: skip
-
-
-def facts(course: Course) -> Mapping[str, str]:
-    """Return the figures that are told beside the bars."""
-    totals = [one.total for one in course.slices]
-    sent, shed = sum(one.sent for one in totals), sum(one.shed for one in totals)
-    return {
-        "refused": f"{shed / max(1, sent):.1%}",
-        "goodput of each slice, per second": ", ".join(
-            f"{one.goodput_per_s:.0f}" for one in course.slices
-        ),
-        "warriors stored": str(course.kept.stored if course.kept else 0),
-    }
 
 
 def _page(told: Report, course: Course) -> str:

@@ -12,7 +12,8 @@ from stress.__main__ import main
 from stress.arrivals import CREATE, length_s, schedule
 from stress.footprint import Footprint, Watch, footprint, typical
 from stress.result import Run, Sample, summarise
-from stress.soak import Course, steady, thirds, verdicts, windows
+from stress.soak import steady
+from stress.soak_judge import Course, facts, thirds, verdicts, windows
 from stress.verify import Verdict
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def missed(found: Course) -> list[str]:
 
 def test_what_stays_as_it_is_meets_every_bar() -> None:
     assert missed(course()) == []
-    assert soak.facts(course())["refused"] == "0.0%"
+    assert facts(course())["refused"] == "0.0%"
 
 
 def test_memory_is_compared_from_the_end_of_the_warm_up() -> None:
@@ -65,6 +66,10 @@ def test_what_leaks_changes_or_slows_down_is_missed() -> None:
     assert missed(course(seen=two)) == ["the"]
     slower = [array("d", [0.01] * 99)] * 2 + [array("d", [0.05] * 99)]
     assert missed(course(latencies_s=slower)) == ["p50", "p99"]
+    (p50, p99) = [one for one in verdicts(course(others_cores=[0.1, 0.4])) if one.void]
+    assert "up to 0.4 cores" in p50.reached
+    assert not p99.met
+    assert missed(course(others_cores=[0.3])) == []
     assert missed(course(in_flight=1, troubles=["Traceback"])) == ["permits", "no"]
     assert [one.p50 for one in thirds(course(latencies_s=slower))] == [10.0, 50.0]
 
