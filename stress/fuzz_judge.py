@@ -137,8 +137,8 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
 
     A refusal in the place of the application's answer is none, nor is a refusal that closes the
     connection: it leaves before anybody has seen what is wrong with the body. Nor is it one where
-    the guard's worker waits for the rest of a request, until its client gives up or with a 408, of
-    which gthread says at once that it is none.
+    the guard's worker waits for the whole of a request, until its client gives up or with a 408,
+    which gthread answers by what there is of it.
 
     Args:
         plain: what came back from the plain one.
@@ -154,7 +154,7 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
             return _after_close(ours, place)
         if what := _unlike(one, other):
             return f"answer {place}: {what}"
-    awaits = guarded.ending is Ending.SILENCE and _is_error(theirs[len(ours) :])
+    awaits = guarded.ending is Ending.SILENCE and len(theirs) == len(ours) + 1
     cut = Ending.RESET in {plain.ending, guarded.ending}
     if cut or awaits or _gives_up(ours[len(theirs) :]):
         return ""
@@ -167,10 +167,6 @@ def difference(plain: Heard, guarded: Heard, methods: Sequence[str] = ()) -> str
 def _gives_up(more: Sequence[Response]) -> bool:
     # gthread waits for the rest of a body; a refusal does not.
     return len(more) == 1 and refused(more[0]) and _closes(more[0])
-
-
-def _is_error(more: Sequence[Response]) -> bool:
-    return len(more) == 1 and more[0].status in _ERRORS
 
 
 def _unlike(one: Response, other: Response) -> str:

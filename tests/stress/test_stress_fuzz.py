@@ -141,12 +141,13 @@ def test_how_it_ends_counts_but_for_a_reset_that_may_take_answers_along() -> Non
     assert difference(closed, Heard(ONE[:-1], Ending.RESET)) == ""
 
 
-def test_the_worker_may_wait_for_more_of_what_gthread_calls_no_request() -> None:
+def test_the_worker_may_wait_for_the_whole_of_what_gthread_answers_at_once() -> None:
     plain, silent = Heard(ONE + BAD, Ending.CLOSED), Heard(ONE, Ending.SILENCE)
     assert difference(plain, silent) == ""
     late = Heard(ONE + answer(b"", b"408 Request Timeout", CLOSE), Ending.CLOSED)
     assert difference(plain, late) == ""
-    assert difference(Heard(ONE + TWO, Ending.CLOSED), silent) == "1 answers instead of 2"
+    assert difference(Heard(ONE + TWO, Ending.SILENCE), silent) == ""
+    assert difference(Heard(ONE + ONE + TWO, Ending.CLOSED), silent) == "1 answers instead of 3"
     assert difference(Heard(ONE + TWO, Ending.CLOSED), late) == "answer 2: 408 instead of 200"
 
 

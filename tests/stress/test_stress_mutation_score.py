@@ -55,6 +55,7 @@ def test_the_survivors_are_named_and_counted_by_module() -> None:
     assert told.facts == {
         "guard.core.codel": "0 of 1 caught",
         "guard.core.latch": "2 of 2 caught",
+        "of these caught by the time that they took": 1,
     }
     assert told.notes == ["survived: guard.core.codel.x_observe__mutmut_1"]
 
