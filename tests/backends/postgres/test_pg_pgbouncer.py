@@ -226,7 +226,7 @@ def test_behind_the_pooler_a_frozen_server_and_a_dead_one_are_failures(
             backend.read(count)
         assert backend.classify(failed.value) is Outcome.FAILURE
         with pytest.raises(BackendFailed):
-            backend.probe(Lane.WRITE, 5.0)
+            backend.probe(Lane.WRITE, 1.0)
 
 
 def test_the_poolers_own_time_out_is_saturation(
