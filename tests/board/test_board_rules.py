@@ -204,7 +204,9 @@ def test_a_full_retired_row_keeps_the_sum() -> None:
         board.retire(0)
     values = [s.value for s in board.collect() if s.metric is metrics.HTTP_RESPONSES]
     assert sum(values) == 16.0
-    assert board.value(metrics.HTTP_RESPONSES, OTHER_RESPONSES) == 12.0
+    # How many sets find room depends on how many metrics keep a place for their own (other).
+    assert 1 < len(values) < 16
+    assert board.value(metrics.HTTP_RESPONSES, OTHER_RESPONSES) == 17.0 - len(values)
 
 
 def test_routes_are_bounded_in_a_row() -> None:
