@@ -3,13 +3,12 @@ from threading import Event
 
 import pytest
 from cache_world import STALE_S, TTL_S, World
+from patience import PATIENCE_S, until
 
 from guard import metrics
 from guard.cache.entry import BODY_MAX_BYTES
 from guard.core.vocabulary import Mode
 from guard.errors import Shed
-
-PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -65,8 +64,7 @@ def test_one_request_computes_and_the_others_wait_for_it(world):
         first = threads.submit(world.send)
         assert begun.wait(PATIENCE_S)
         others = [threads.submit(world.send) for _ in range(4)]
-        while world.controller.load("read").in_flight < 4:
-            Event().wait(0.001)
+        until(lambda: world.controller.load("read").in_flight == 4)
         assert world.controller.load("read").unfinished == 0
         go_on.set()
         assert {one.result(PATIENCE_S)[0] for one in [first, *others]} == {"1"}
@@ -87,8 +85,7 @@ def test_what_can_not_be_shared_each_computes_for_himself(world):
         first = threads.submit(world.send)
         assert begun.wait(PATIENCE_S)
         others = [threads.submit(world.send) for _ in range(2)]
-        while world.controller.load("read").in_flight < 2:
-            Event().wait(0.001)
+        until(lambda: world.controller.load("read").in_flight == 2)
         go_on.set()
         bodies = {one.result(PATIENCE_S)[0] for one in [first, *others]}
     assert bodies == {"1", "2", "3"}

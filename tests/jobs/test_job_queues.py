@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
-import time
 from subprocess import PIPE, Popen
 from threading import Event
 
 import pytest
+from patience import PATIENCE_S, until
 from redis_process import RedisServer
 
 from guard.core.vocabulary import Lane, Reason
@@ -18,7 +18,6 @@ from guard.jobs.redis_queue import RedisQueue
 from guard.redis_client import connect
 from stress.redis_server import DURABLE
 
-PATIENCE_S = 60.0
 NOBODY = "5f0c1d7e-9a43-4b6e-8d52-0c3ab7e61f94"
 
 
@@ -46,13 +45,6 @@ def make(request, tmp_path):
     yield client
     for one in made:
         one.stop(PATIENCE_S)
-
-
-def until(true):
-    tick, end_s = Event(), time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end_s
-        tick.wait(0.005)
 
 
 def test_what_is_put_is_run_with_its_id_and_data(make):

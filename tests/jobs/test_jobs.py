@@ -3,6 +3,7 @@
 from threading import Event, Thread
 
 import pytest
+from patience import PATIENCE_S, until
 
 from guard import metrics
 from guard.core.vocabulary import Lane, Reason
@@ -14,20 +15,18 @@ from guard.request import CURRENT, RequestScope
 from guard.settings import load
 from guard.testing import FakeClock, MemoryRecorder
 
-PATIENCE_S = 60.0
-
 
 class Queue:
     """A queue that answers what it is told to."""
 
     def __init__(self):
         self.answer = "id"
-        self.asked = 0
+        self.asks = []
         self.run = None
         self.hold = None
 
-    def put(self, _data):
-        self.asked += 1
+    def put(self, data):
+        self.asks.append(data)
         if self.hold is not None:
             assert self.hold.wait(PATIENCE_S)
         if isinstance(self.answer, Exception):
@@ -100,7 +99,7 @@ def test_a_queue_that_is_away_is_left_alone_for_a_while(world):
     world.queue.answer = OSError("away")
     assert world.jobs.put({}) is None
     assert world.jobs.put({}) is None
-    assert (world.queue.asked, world.counted("error")) == (1, 1)
+    assert (len(world.queue.asks), world.counted("error")) == (1, 1)
     world.clock.advance(FIRST_S)
     world.queue.answer = "id"
     assert world.jobs.put({}) == "id"
@@ -111,8 +110,7 @@ def test_few_requests_wait_for_the_disk_and_the_others_are_refused(world):
     threads = [Thread(target=world.jobs.put, args=({},)) for _ in range(PUTS_MAX)]
     for thread in threads:
         thread.start()
-    while world.queue.asked < PUTS_MAX:
-        Event().wait(0.001)
+    until(lambda: len(world.queue.asks) == PUTS_MAX)
     assert world.jobs.put({}) is None
     world.queue.hold.set()
     for thread in threads:
@@ -126,8 +124,7 @@ def test_what_was_run_is_counted_and_what_waits_is_shown(world, caplog):
     world.queue.run(Job("id", {}))
     assert seen == [("id", {})]
     assert world.counted("done") == 1
-    while not world.recorder.value(metrics.JOBS_WAITING):
-        Event().wait(0.01)
+    until(lambda: world.recorder.value(metrics.JOBS_WAITING))
     assert world.recorder.value(metrics.JOBS_WAITING) == 7
     assert "a write that is put off may be lost: it says so" in caplog.text
     world.jobs.stop(1.0)

@@ -1,8 +1,7 @@
 """The service with its creates put off where there is no room."""
 
-from threading import Event
-
 import pytest
+from patience import until
 from service_client import GOOD, Service, problem_of, wait_ready
 
 from guard.core.vocabulary import Lane
@@ -44,11 +43,8 @@ def test_a_create_without_room_is_put_off_and_done_when_there_is(service, full):
     assert job["status"] == "queued"
     assert service.send("GET", f"/jobs/{job['id']}").get_json() == job
     full()
-    for _ in range(1000):
-        told = service.send("GET", f"/jobs/{job['id']}").get_json()
-        if told["status"] != "queued":
-            break
-        Event().wait(0.02)
+    until(lambda: service.send("GET", f"/jobs/{job['id']}").get_json()["status"] != "queued")
+    told = service.send("GET", f"/jobs/{job['id']}").get_json()
     assert told == {"id": job["id"], "status": "done", "location": f"/warrior/{job['id']}"}
     assert service.send("GET", told["location"]).get_json() == {"id": job["id"], **GOOD}
 
