@@ -34,3 +34,12 @@ def test_another_key_or_an_old_one_says_nothing() -> None:
     assert position_in(token, KEY, NOW_S + AGE_MAX_S + 1, AGE_MAX_S) == 0
     assert position_in(token, KEY, NOW_S - 60, AGE_MAX_S) == 0, "from a future that is none"
     assert position_in(token, KEY, NOW_S - 1, AGE_MAX_S) == 7, "clocks differ a little"
+
+
+def test_a_mark_is_believed_up_to_its_last_second_and_two_early_ones() -> None:
+    token = signed(7, KEY, NOW_S)
+    found = [
+        position_in(token, KEY, NOW_S + later_s, AGE_MAX_S)
+        for later_s in (-2.5, -2.0, AGE_MAX_S, AGE_MAX_S + 0.5)
+    ]
+    assert found == [0, 7, 7, 0]

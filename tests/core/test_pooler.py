@@ -53,3 +53,10 @@ def test_lanes_that_are_all_busy_settle_at_what_the_pooler_serves(
 def test_pools_together_are_one_queue() -> None:
     assert joined([]) == PoolerQueue()
     assert joined([PoolerQueue(1, 0.5, 2, 3), PoolerQueue(4, 0.25, 1, 0)]) == (5, 0.5, 3, 3)
+
+
+def test_no_more_than_the_lane_has_is_busy_and_no_part_of_a_connection_is_allowed() -> None:
+    slow = PoolerQueue(waiting=24, oldest_s=0.2, active=8)
+    assert allowed(20, 8, 20, slow, TARGET_S) == 2
+    found = allowed(8, 8, 8, slow._replace(active=7), TARGET_S)
+    assert (found, type(found)) == (1, int)

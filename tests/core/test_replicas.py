@@ -95,3 +95,24 @@ def test_a_log_that_ends_with_a_page_ends_there(told: int, ends: int) -> None:
 def test_looks_are_bounded() -> None:
     log = log_of(*((position, float(position)) for position in range(1, 10_000)))
     assert log.lag_s(0, 10_000.0) == 4096.0
+
+
+def test_positions_are_compared_with_positions_from_the_first_look_on() -> None:
+    assert LogClock().timeline == 0
+    assert log_of((5, 10.0), (7, 11.0)).lag_s(5, 20.0) == 9.0
+
+
+def test_a_lag_at_the_limit_is_none_too_many_and_the_first_look_is_remembered() -> None:
+    log = log_of((100, 0.0), (200, 10.0))
+    found = look(Replica(), Seen(100), log, LAG_MAX_S, 10.0 + LAG_MAX_S)
+    assert found.in_rotation
+    assert found.latch is not None
+    assert found.latch.changed_s == 10.0 + LAG_MAX_S
+
+
+def test_one_that_answers_again_is_read_from_after_a_while() -> None:
+    log = log_of((100, 0.0))
+    gone = look(look(Replica(), Seen(100), log, LAG_MAX_S, 1.0), None, log, LAG_MAX_S, 2.0)
+    back = look(gone, Seen(100), log, LAG_MAX_S, 2.5)
+    assert not back.in_rotation
+    assert look(back, Seen(100), log, LAG_MAX_S, 2.5 + RETURN_S).in_rotation
