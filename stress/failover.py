@@ -141,7 +141,7 @@ def verdicts(course: Course, seen: Seen, *, asynchronous: bool = False) -> list[
     back = "never" if isnan(seen.recovered_s) else f"{seen.recovered_s:.2f} s"
     found = [
         Verdict("sent = answered + shed + failed, on time", summary.void or counted,
-                not (summary.void or summary.interrupted)),
+                not (summary.void or summary.interrupted), void=bool(summary.void)),
         Verdict(f"searches right and in time while the primary was away >= {READS_KEPT:.0%}",
                 f"{share:.1%}", share >= READS_KEPT),
         Verdict(f"95% of the goodput back within {BACK_S:g} s of the promotion", back,

@@ -149,7 +149,7 @@ def steady_verdicts(summary: Summary) -> list[Verdict]:
     rate = total.sent / summary.seconds
     return [
         Verdict("steady: sent on time", summary.void or f"{rate:.0f} requests/s",
-                not (summary.void or summary.interrupted)),
+                not (summary.void or summary.interrupted), void=bool(summary.void)),
         Verdict(f"steady: right answers >= {SUCCESS:.1%}",
                 f"{total.right} of {total.sent}", share >= SUCCESS),
         Verdict(f"steady: p95 < {P95_MS:g} ms", f"{latency.p95:.1f} ms", latency.p95 < P95_MS),
@@ -163,7 +163,7 @@ def crowd_verdicts(summary: Summary, held: Held, readers: int, writers: int) -> 
     errors = server_errors(total) - total.shed
     return [
         Verdict("crowd: sent on time", summary.void or f"{total.sent} requests",
-                not (summary.void or summary.interrupted)),
+                not (summary.void or summary.interrupted), void=bool(summary.void)),
         Verdict(f"crowd: {readers} readers and {writers} writers held at once",
                 f"{held.readers} and {held.writers}",
                 held.readers >= readers and held.writers >= writers),

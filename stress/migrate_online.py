@@ -175,6 +175,7 @@ def verdicts(found: Run, move: Move, kept: verify.Verdict, added: int) -> list[V
             "sent on time, and sent = answered + shed + failed",
             void or f"{total.sent} = {total.answered} + {total.shed} + {total.failed}",
             not void and total.sent == total.answered + total.shed + total.failed,
+            void=bool(void),
         ),
         Verdict("the command and the switch succeed", f"status {move.status}", move.status == 0),
         Verdict(

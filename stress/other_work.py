@@ -14,7 +14,8 @@ MOST_CORES: Final = 0.35
 """With more than that a measurement tells of the machine's other work, too."""
 
 _STAT: Final = Path("/proc/stat")
-_IDLE, _WAITING, _COUNTED = 3, 4, 8
+_WORKING: Final = (0, 1, 2, 7)
+"""User, nice, system and stolen time. Interrupts are nobody's; guests are in user already."""
 
 
 def busy_s(stat: str) -> float:
@@ -23,8 +24,8 @@ def busy_s(stat: str) -> float:
     Args:
         stat: the text of ``/proc/stat``; proc(5) tells its columns.
     """
-    ticks = [int(word) for word in stat.split("\n", 1)[0].split()[1 : 1 + _COUNTED]]
-    return (sum(ticks) - ticks[_IDLE] - ticks[_WAITING]) / os.sysconf("SC_CLK_TCK")
+    ticks = list(map(int, stat.split("\n", 1)[0].split()[1:]))
+    return sum(ticks[column] for column in _WORKING) / os.sysconf("SC_CLK_TCK")
 
 
 class OtherWork:

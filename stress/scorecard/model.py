@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from stress.other_work import MOST_CORES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stress.report import Verdict
 
-OTHERS_MOST: Final = 0.35
-"""More processor time than this, in cores, that others take makes a figure doubtful."""
 NOISE: Final = 1.5
 """A figure is better or worse than the last one only beyond this factor, where none is stated."""
 
@@ -129,7 +129,7 @@ class Result:
     @property
     def disturbed(self) -> bool:
         """Whether others took so much of the machine that its figures are doubtful."""
-        return self.others_cores > OTHERS_MOST
+        return self.others_cores > MOST_CORES
 
     @property
     def has_figures(self) -> bool:

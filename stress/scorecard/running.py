@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from stress.other_work import OtherWork
 from stress.scorecard.judge import Ended
 from stress.scorecard.model import Form
 from stress.server import ROOT
@@ -31,7 +32,6 @@ _GRACE_S: Final = 45.0
 """What a command may take to end what it started."""
 _WRITTEN: Final = ("*.json", "*.html", LOG)
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 def run(command: Command, form: Form, folder: Path) -> Ended:
@@ -57,7 +57,7 @@ def run(command: Command, form: Form, folder: Path) -> Ended:
 
 
 def _run(arguments: list[str], folder: Path, limit_s: float) -> Ended:
-    begun_s, busy_s, ours_s = monotonic(), machine_busy_s(), _children_cpu_s()
+    begun_s, others = monotonic(), OtherWork(_children_cpu_s)
     with (folder / LOG).open("wb") as log, adopting():
         # A session of its own: Ctrl-C is ours, and the command is told by us.
         process = subprocess.Popen(
@@ -75,11 +75,8 @@ def _run(arguments: list[str], folder: Path, limit_s: float) -> Ended:
         finally:
             _end(process)
     took_s = monotonic() - begun_s
-    others_s = machine_busy_s() - busy_s - (_children_cpu_s() - ours_s)
     why = _reason(folder / LOG) if status is not None else f"not ended within {limit_s:g} s"
-    return Ended(
-        status, why, reports(folder), took_s, max(0.0, others_s / took_s), overdue=status is None
-    )
+    return Ended(status, why, reports(folder), took_s, others.cores(), overdue=status is None)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -146,14 +143,3 @@ def _reason(log: Path) -> str:
 def _children_cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def machine_busy_s() -> float:
-    """Return the processor time that processes have used since the machine began, seconds.
-
-    What other machines on the same hardware took of ours counts too; interrupts do not, since
-    they are nobody's.
-    """
-    # cpu user nice system idle iowait irq softirq steal ...; guests are in user already.
-    ticks = list(map(int, Path("/proc/stat").read_text(encoding="ascii").split()[1:9]))
-    return (sum(ticks[:3]) + ticks[7]) / _TICKS_PER_S

@@ -16,6 +16,7 @@ from time import monotonic
 import pytest
 from scorecards import claim, command
 
+from stress import other_work
 from stress.__main__ import main
 from stress.scorecard import command as scorecard
 from stress.scorecard import machine, readme, running, stored
@@ -36,7 +37,7 @@ PATIENCE_S = 60.0
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     # What else this machine does is not what is tested.
-    monkeypatch.setattr(running, "machine_busy_s", lambda: 0.0)
+    monkeypatch.setattr(other_work, "busy_s", lambda _stat: 0.0)
     monkeypatch.setattr(machine, "versions", lambda: {"python": "3"})
 
     def start(*claims, more=()):
@@ -97,7 +98,7 @@ def test_all_met_is_status_0_and_accepted_results_are_what_the_next_run_is_compa
 def test_figures_that_others_disturbed_are_kept_only_on_demand(run, tmp_path, monkeypatch, capsys):
     kept = tmp_path / "kept.json"
     used_s = count(0, 1000)
-    monkeypatch.setattr(running, "machine_busy_s", lambda: float(next(used_s)))
+    monkeypatch.setattr(other_work, "busy_s", lambda _stat: float(next(used_s)))
     assert run(GOOD, VOID, more=["--accept"]) == 1
     assert stored.load(kept).results == ()
     told = capsys.readouterr().out

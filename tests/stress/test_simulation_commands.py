@@ -137,7 +137,7 @@ def test_other_work_is_what_all_processes_took_but_for_our_own(monkeypatch, tmp_
     stat = tmp_path / "stat"
     monkeypatch.setattr(other_work, "_STAT", stat)
     second = other_work.os.sysconf("SC_CLK_TCK")
-    stat.write_text(f"cpu  {second} 0 {second} 900 50 0 0 0 7 7\ncpu0 1 2 3\n")
+    stat.write_text(f"cpu  {second} 0 {second} 900 50 9 9 0 7 7\ncpu0 1 2 3\n")
     assert other_work.busy_s(stat.read_text()) == 2.0
     own_s = [1.0]
     watch = other_work.OtherWork(lambda: own_s[0])
