@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from service.demo_postgres import demo_server
 from stress.arrivals import length_s, schedule
 from stress.load import generate, users
 from stress.server import Server
-from stress.verify import Acknowledged, Verdict
+from stress.verify import DATABASE, Acknowledged, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,14 +117,18 @@ def verify_apart(where: Place, promised: Sequence[Acknowledged]) -> Verdict:
     """
     path = where.folder / "acknowledged.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in promised))
-    found = subprocess.run(
-        [sys.executable, "-m", "stress.verify", where.url, str(path)],
-        cwd=Path(__file__).resolve().parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=_VERIFY_S,
-        check=False,
-    )
+    try:
+        found = subprocess.run(
+            [sys.executable, "-m", "stress.verify", str(path)],
+            cwd=Path(__file__).resolve().parent.parent,
+            env={**os.environ, DATABASE: where.url},  # a URL has a password
+            capture_output=True,
+            text=True,
+            timeout=_VERIFY_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"the check took more than {_VERIFY_S:g} s") from None
     try:
         return Verdict(**json.loads(found.stdout))
     except (ValueError, TypeError) as error:

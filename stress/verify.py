@@ -7,15 +7,18 @@ is left in it. It opens the database as the service would: what a crash left is 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 from guard.assembly import assemble
 from guard.settings import load
+
+DATABASE: Final = "STRESS_DATABASE_URL"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -131,8 +134,12 @@ def open_database(url: str, prepare: Callable[[Session], None] | None = None) ->
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the verdict on a file of acknowledged warriors, one JSON array a line, as JSON."""
-    url, path = arguments
+    """Print the verdict on a file of acknowledged warriors, one JSON array a line, as JSON.
+
+    The environment variable ``DATABASE`` has the database's URL.
+    """
+    (path,) = arguments
+    url = os.environ[DATABASE]
     lines = Path(path).read_text().splitlines()
     verdict = verify(url, [Acknowledged(*json.loads(line)) for line in lines])
     print(json.dumps(verdict._asdict()))

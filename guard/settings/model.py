@@ -144,7 +144,8 @@ class Settings:
     )  # fmt: skip
     mode: Mode = _live(  # noqa: RUF009 - makes a field, as dataclasses.field does
         Mode.ENFORCE, "GUARD_MODE",
-        "enforce sheds; shadow only counts what it would have shed; off decides nothing.",
+        "enforce sheds; shadow only counts what it would have shed; off decides nothing. "
+        "GUARD_DEADLINE ends a wait for the database in each of them.",
         choices=tuple(Mode), watch="guard_admission_decisions_total",
     )  # fmt: skip
     policy: Policy = _live(  # noqa: RUF009 - the same
