@@ -136,8 +136,8 @@ def test_a_busy_pool_is_told_as_a_refusal_while_nothing_was_executed() -> None:
 @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.OFF])
 def test_without_enforcement_a_busy_pool_is_told_as_it_is(mode: Mode, request_of: Begin) -> None:
     world = World(pool_size=0, mode=mode)
-    # Without enforcement the wait is bounded by the deadline alone.
-    request_of(world).deadline_at_s = world.clock.now_s() + 0.001
+    # Without enforcement the wait is bounded by the deadline alone, and that by the settings'.
+    request_of(world).arrived_s -= world.controller.rules.deadline_s - 0.001
     with pytest.raises(BackendBusy):
         world.ask()
     assert world.gate.heard == [(Outcome.NEUTRAL, 3)]
