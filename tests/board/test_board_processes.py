@@ -14,6 +14,7 @@ from board_help import ended, forked, growing, never_down, trace_opcodes
 from guard import metrics
 from guard.board import Board, WorkerRow
 
+ROUNDS = 25
 BUSY = ("read", "busy")
 
 
@@ -140,7 +141,7 @@ def kill_at(last: int) -> None:  # pragma: no cover - in a child
 @pytest.mark.parametrize("by_opcode", [False, True], ids=["by time", "by bytecode"])
 def test_killed_at_any_instruction(*, by_opcode: bool) -> None:
     board = Board.anonymous(1)
-    sure = kill_rounds(board, 50, random.Random(7), by_opcode=by_opcode)
+    sure = kill_rounds(board, ROUNDS, random.Random(7), by_opcode=by_opcode)
     assert sure > 0
-    assert all(sure <= total <= sure + 50 for total in totals(board))
-    assert board.value(metrics.WORKER_RECYCLES) <= 50
+    assert all(sure <= total <= sure + ROUNDS for total in totals(board))
+    assert board.value(metrics.WORKER_RECYCLES) <= ROUNDS
