@@ -21,10 +21,20 @@ _PERSONAL: Final = (
 )  # fmt: skip
 HEADERS: Final = (
     *(name[5:].replace("_", "-").title() for name in _PERSONAL), "Cache-Control", "Host",
+    "Content-Length",
 )  # fmt: skip
 """The request headers on which it depends whether, and with what, a request may be answered."""
+# The accept loop gives it like any other header.
+_LENGTHS: Final = ("CONTENT_LENGTH", "HTTP_CONTENT_LENGTH")
+_NO_BODY: Final = frozenset({None, "", "0"})
 _UNWILLING: Final = frozenset({"no-cache", "no-store", "max-age=0"})
-_UNKEPT: Final = frozenset({"no-cache", "no-store", "private", "max-age=0", "s-maxage=0"})
+# The two last forbid what this cache is for: an answer given late (RFC 9111, section 4.2.4).
+_UNKEPT: Final = frozenset({
+    "no-cache", "no-store", "private", "max-age=0", "s-maxage=0", "must-revalidate",
+    "proxy-revalidate",
+})  # fmt: skip
+_FOR_FIELDS: Final = ("private=", "no-cache=")
+"""Meant for some fields alone; taken for the whole answer, as section 5.2.2 allows."""
 _SHARED_WITH_NOBODY: Final = frozenset({"set-cookie", "vary"})
 # They belong to one transfer of the answer, or are made anew for each.
 _DROPPED: Final = frozenset(
@@ -61,10 +71,14 @@ class Found(NamedTuple):
 def may_be_asked(environ: dict[str, str]) -> bool:
     """Return whether a request may be given an answer that was made for another.
 
-    It must be a GET without credentials, cookies, ranges and conditions, whose client does not
-    ask for a new answer.
+    It must be a GET without a body, credentials, cookies, ranges and conditions, whose client does
+    not ask for a new answer. A body is in no name, and an application may look at it.
     """
     if environ["REQUEST_METHOD"] != "GET" or any(name in environ for name in _PERSONAL):
+        return False
+    if "HTTP_TRANSFER_ENCODING" in environ or any(
+        environ.get(name) not in _NO_BODY for name in _LENGTHS
+    ):
         return False
     wanted = environ.get("HTTP_CACHE_CONTROL")
     return wanted is None or _UNWILLING.isdisjoint(_directives(wanted))
@@ -78,9 +92,13 @@ def may_be_kept(status: str, headers: Iterable[tuple[str, str]]) -> bool:
         lowered = name.lower()
         if lowered in _SHARED_WITH_NOBODY:
             return False
-        if lowered == "cache-control" and not _UNKEPT.isdisjoint(_directives(value)):
+        if lowered == "cache-control" and any(map(_forbids, _directives(value))):
             return False
     return True
+
+
+def _forbids(directive: str) -> bool:
+    return directive in _UNKEPT or directive.startswith(_FOR_FIELDS)
 
 
 def _directives(value: str) -> set[str]:

@@ -31,6 +31,11 @@ TEXT = st.text(max_size=20)
         ({"HTTP_CACHE_CONTROL": "foo, No-Store"}, False),
         ({"HTTP_CACHE_CONTROL": "max-age=0"}, False),
         ({"HTTP_CACHE_CONTROL": "max-age=5"}, True),
+        ({"CONTENT_LENGTH": ""}, True),
+        ({"CONTENT_LENGTH": "0"}, True),
+        ({"CONTENT_LENGTH": "1"}, False),
+        ({"HTTP_CONTENT_LENGTH": "1"}, False),
+        ({"HTTP_TRANSFER_ENCODING": "chunked"}, False),
     ],
 )
 def test_only_a_get_that_anybody_could_send_is_answered_for_all(environ, may):
@@ -50,6 +55,10 @@ def test_only_a_get_that_anybody_could_send_is_answered_for_all(environ, may):
         ("200 OK", [("Cache-Control", "Private")], False),
         ("200 OK", [("cache-control", "max-age=1, no-store")], False),
         ("200 OK", [("Cache-Control", "s-maxage=0")], False),
+        ("200 OK", [("Cache-Control", 'Private="X-Name"')], False),
+        ("200 OK", [("Cache-Control", 'no-cache="X-Name, X-Other"')], False),
+        ("200 OK", [("Cache-Control", "max-age=9, must-revalidate")], False),
+        ("200 OK", [("Cache-Control", "proxy-revalidate")], False),
     ],
 )
 def test_only_a_200_that_nothing_ties_to_one_client_is_kept(status, headers, may):
