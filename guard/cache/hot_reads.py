@@ -9,7 +9,7 @@ from guard.cache.entry import Entry, Found, fresh_headers, stale_headers
 from guard.errors import Shed
 from guard.problem import status_line
 from guard.request import CURRENT
-from guard.tally import CACHED, ROUTE_KEY
+from guard.tally import CACHED, ROUTE_KEY, UNMATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,12 +77,15 @@ class HotReads:
     def _lead(self, key: str, flight: Flight, environ: Environ) -> Answer:
         """Compute the answer for all who wait for it."""
         keeping, entry = self._keeping, None
-        lease = keeping.store.lease(key)
+        # Whatever happens the flight lands: one that does not has all who come later wait.
         try:
-            answer = self._ask(environ)
-            entry = answer.entry(environ.get(ROUTE_KEY, ""))
+            lease = keeping.store.lease(key)
+            try:
+                answer = self._ask(environ)
+                entry = answer.entry(environ.get(ROUTE_KEY, UNMATCHED))
+            finally:
+                keeping.store.put(key, entry, lease)
         finally:
-            keeping.store.put(key, entry, lease)
             keeping.flights.land(key, flight, entry)
         return answer
 

@@ -100,6 +100,16 @@ def test_a_computation_that_raises_leaves_nothing_behind(world):
     assert world.send()[0] == "2"
 
 
+@pytest.mark.parametrize("step", ["lease", "put"])
+def test_a_store_that_raises_keeps_nobody_waiting(world, monkeypatch, step):
+    with monkeypatch.context() as patched:
+        patched.setattr(world.keeping.store, step, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            world.send()
+    _flight, leads = world.keeping.flights.join("/hot")
+    assert leads
+
+
 def test_a_write_drops_what_it_changes(world):
     world.send("/hot/a")
     world.send("/hot/b")
