@@ -22,12 +22,16 @@ class MemoryStore:
         entries_max: most answers that are kept.
         lifetime_s: how long one is kept, seconds.
         now_s: the monotonic clock.
+
+    Attributes:
+        drops: how often something was dropped.
     """
 
     def __init__(self, entries_max: int, lifetime_s: float, now_s: Callable[[], float]) -> None:
         self._lifetime_s = lifetime_s
         self._now_s = now_s
         self._lock = Lock()
+        self.drops = 0
         # Guarded by the lock: the entries and when each was computed; who may put what.
         self._kept: LRUCache[str, tuple[Entry, float]] = LRUCache(entries_max)
         self._leases: dict[str, object] = {}
@@ -59,14 +63,24 @@ class MemoryStore:
             if entry is not None:
                 self._kept[key] = (entry, self._now_s())
 
-    def copy(self, key: str, found: Found) -> None:
-        """Keep what was found elsewhere, at the age that it has."""
+    def copy(self, key: str, found: Found, drops: int) -> None:
+        """Keep what was found elsewhere, at the age that it has.
+
+        Args:
+            key: its name.
+            found: what was found.
+            drops: ``drops`` before it was looked for; where something was dropped since, that may
+                have been this, and nothing is kept.
+        """
         with self._lock:
+            if self.drops != drops:
+                return
             self._kept[key] = (found.entry, self._now_s() - found.age_s)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop what is kept, and what is being computed, under some keys."""
         with self._lock:
+            self.drops += 1
             for key in keys:
                 self._kept.pop(key, None)
                 self._leases.pop(key, None)

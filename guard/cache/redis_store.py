@@ -74,7 +74,7 @@ class RedisStore:
 
     def get(self, key: str) -> Found | None:
         """Return what is kept under ``key`` by any host; None too while Redis is away."""
-        name = self._name(key)
+        name, drops = self._name(key), self._near.drops
         answer = self._asked(lambda: self._look(name))
         if answer is None:
             return None
@@ -85,7 +85,7 @@ class RedisStore:
             self._near.forget((key,))
             return None
         found = Found(entry, max(0, self._lifetime_ms - left_ms) / 1000)
-        self._near.copy(key, found)
+        self._near.copy(key, found, drops)
         return found
 
     def _look(self, name: str) -> tuple[bytes | None, int]:
@@ -95,7 +95,7 @@ class RedisStore:
     def lease(self, key: str) -> object:
         """Return the right to put what is computed from now on; None where there is none."""
         token = uuid4().hex
-        name = f"{self._name(key)}:lease"
+        name = self._lease_name(key)
         got = self._asked(lambda: self._redis.set(name, token, nx=True, px=round(LEASE_S * 1000)))
         return token if got else None
 
@@ -104,10 +104,11 @@ class RedisStore:
         if lease is None:
             return
         name, raw = self._name(key), b"" if entry is None else to_bytes(entry)
-        keys, values = [name, f"{name}:lease"], [lease, raw, self._lifetime_ms]
+        drops = self._near.drops
+        keys, values = [name, self._lease_name(key)], [lease, raw, self._lifetime_ms]
         kept = self._asked(lambda: self._put(keys=keys, args=values))
         if kept and entry is not None:
-            self._near.copy(key, Found(entry, 0.0))
+            self._near.copy(key, Found(entry, 0.0), drops)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop what is kept, and what is being computed, under some keys.
@@ -118,7 +119,9 @@ class RedisStore:
         self._near.forget(dropped)
         names = [self._name(key) for key in dropped]
         if names:
-            self._asked(lambda: self._redis.delete(*names, *(f"{name}:lease" for name in names)))
+            self._asked(lambda: self._redis.delete(*names, *map(self._lease_name, dropped)))
+            # And what another thread has copied before Redis had dropped it.
+            self._near.forget(dropped)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -126,6 +129,10 @@ class RedisStore:
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}:cache:{key}"
+
+    def _lease_name(self, key: str) -> str:
+        # Clients choose a part of the keys: no key's name may be that of another's lease.
+        return f"{self._prefix}:lease:{key}"
 
     def _asked(self, ask: Callable[[], T]) -> T | None:
         if not self._pause.over(self._now_s()):

@@ -97,6 +97,28 @@ def test_nothing_is_put_where_nothing_may_be_kept(workers):
     assert one.store.get("k")
 
 
+def test_no_answer_takes_the_place_of_anothers_lease(workers):
+    one, other = workers
+    put(one, "/a?:lease")
+    put(one, "/a?")
+    assert other.store.get("/a?").entry == ENTRY
+
+
+def test_what_is_dropped_while_it_is_looked_up_is_not_at_hand(workers, monkeypatch):
+    one, other = workers
+    put(other)
+    look = one.store._look
+
+    def dropped_meanwhile(name):
+        found = look(name)
+        one.store.forget(["k"])
+        return found
+
+    monkeypatch.setattr(one.store, "_look", dropped_meanwhile)
+    one.store.get("k")
+    assert one.store.at_hand("k") is None
+
+
 def test_rubbish_under_a_key_is_nothing(redis, workers, request):
     client = connect(redis.url, 20.0)
     client.set(f"{request.node.name}:cache:k", b"rubbish", px=1000)
