@@ -51,6 +51,9 @@ class LocalQueue:
     def put(self, data: dict[str, Any]) -> str | None:
         """Take a job, durable on return, and return its id; None where the queue is full."""
         with self._lock:
+            if self._queue.conn.in_transaction:
+                # A commit has failed and left it open: what is put in there would not be durable.
+                self._queue.conn.rollback()
             if self._queue.qsize() >= self._jobs_max:
                 return None
             return str(self._queue.put(json.dumps(data)).message_id)
@@ -81,13 +84,13 @@ class LocalQueue:
     def _work(self, run: Callable[[Job], None]) -> None:
         # Jobs of a worker that was killed. A worker that still ends meanwhile may run the same
         # ones, which creates nothing twice.
-        self._sweep(0)
-        turns = 0
+        lost_s, turns = 0, 0
         while not self._stopping.is_set():
             try:
-                turns += 1
                 if turns % _SWEEP_EVERY == 0:
-                    self._sweep(LOST_S)
+                    self._sweep(lost_s)
+                    lost_s = LOST_S
+                turns += 1
                 if not self._run_one(run):
                     self._stopping.wait(LOOK_S)
             except sqlite3.Error as error:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import sys
 from subprocess import PIPE, Popen
 from threading import Event
@@ -159,3 +160,32 @@ def test_the_file_is_synced_at_each_commit(tmp_path):
     (journal,) = queue._queue.conn.execute("PRAGMA journal_mode").fetchone()
     queue.stop(1.0)
     assert (level, journal) == (2, "wal")
+
+
+def test_a_file_that_is_locked_at_the_start_ends_no_worker(tmp_path, monkeypatch):
+    queue, seen = LocalQueue(str(tmp_path / "jobs.sqlite"), 5), []
+    sweep, failed = queue._sweep, []
+
+    def locked_once(lost_s):
+        if not failed:
+            failed.append(lost_s)
+            raise sqlite3.OperationalError("database is locked")
+        sweep(lost_s)
+
+    monkeypatch.setattr(queue, "_sweep", locked_once)
+    queue.put({})
+    queue.start(seen.append)
+    try:
+        until(lambda: seen)
+    finally:
+        queue.stop(PATIENCE_S)
+    assert failed == [0]
+
+
+def test_what_is_put_after_a_commit_that_failed_is_durable(tmp_path):
+    path = str(tmp_path / "jobs.sqlite")
+    queue, other = LocalQueue(path, 5), LocalQueue(path, 5)
+    queue._queue.conn.execute("BEGIN")
+    assert other.phase(queue.put({})) is Phase.QUEUED
+    queue.stop(1.0)
+    other.stop(1.0)
