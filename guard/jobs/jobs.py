@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from contextlib import suppress
 from threading import BoundedSemaphore, Event, Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -90,9 +91,15 @@ class Jobs:
         To be called where the database has raised ``Shed`` for it; the request is then counted as
         ``deferred``.
         """
-        if not self._pause.over(self._clock.now_s()) or not self._places.acquire(blocking=False):
+        scope = CURRENT.get()
+        if scope is not None and scope.reason.sheds and scope.reason not in _REASONS:
+            return None
+        if not self._places.acquire(blocking=False):
             return None
         try:
+            # Asked last: who is told that the pause is over must try.
+            if not self._pause.over(self._clock.now_s()):
+                return None
             job_id = self._queue.put(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be put off now
             self._pause.failed(self._clock.now_s())
@@ -107,7 +114,6 @@ class Jobs:
             self._count("full")
             return None
         self._count("accepted")
-        scope = CURRENT.get()
         if scope is not None and scope.reason.sheds:
             scope.relieved = DEFERRED
         return job_id
@@ -116,9 +122,18 @@ class Jobs:
         """Return how far a job is; None where it is not known.
 
         Raises:
-            Exception: the queue can't be reached.
+            Exception: the queue can't be reached, or could not a moment ago: nothing bounds how
+                many ask, so they must not all wait for one that is away.
         """
-        return self._queue.phase(job_id)
+        if not self._pause.over(self._clock.now_s()):
+            raise ConnectionError("it could not be reached a moment ago")
+        try:
+            phase = self._queue.phase(job_id)
+        except Exception:
+            self._pause.failed(self._clock.now_s())
+            raise
+        self._pause.answered()
+        return phase
 
     def start(self, run: Callable[[Job], None]) -> None:
         """Run jobs in a thread of this process; see ``guard.jobs.queue.JobQueue.start``."""
@@ -168,6 +183,10 @@ def jobs(
         hint = "pip install 'wsgi-guard[jobs]'"
         raise SettingsError(
             [BadSetting("GUARD_JOBS", settings.jobs, f"needs {error.name}", hint)]
+        ) from error
+    except sqlite3.Error as error:
+        raise SettingsError(
+            [BadSetting("GUARD_JOBS_FILE", settings.jobs_file, f"can't be opened: {error}")]
         ) from error
     return Jobs(queue, may_wait, settings.write_wait_budget_s, clock, recorder)
 

@@ -8,7 +8,7 @@ from patience import PATIENCE_S, until
 from guard import metrics
 from guard.core.vocabulary import Lane, Reason
 from guard.errors import SettingsError
-from guard.jobs import Job, Jobs, jobs
+from guard.jobs import Job, Jobs, Phase, jobs
 from guard.jobs.jobs import FULL_S, PUTS_MAX
 from guard.pause import FIRST_S
 from guard.request import CURRENT, RequestScope
@@ -32,6 +32,9 @@ class Queue:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    def phase(self, job_id):
+        return self.put(job_id)
 
     def start(self, run):
         self.run = run
@@ -105,6 +108,43 @@ def test_a_queue_that_is_away_is_left_alone_for_a_while(world):
     assert world.jobs.put({}) == "id"
 
 
+def test_nobody_asks_how_far_a_job_is_while_the_queue_is_away(world):
+    world.queue.answer = OSError("away")
+    for _ in range(3):
+        with pytest.raises(OSError, match=r"away|moment ago"):
+            world.jobs.phase("id")
+    assert len(world.queue.asks) == 1
+    world.clock.advance(FIRST_S)
+    world.queue.answer = Phase.DONE
+    assert [world.jobs.phase("id") for _ in range(2)] == [Phase.DONE] * 2
+
+
+def test_what_was_refused_for_another_reason_is_not_put_off(world):
+    scope = RequestScope(Lane.WRITE, 0.0, 1.0)
+    scope.reason = Reason.DRAINING
+    CURRENT.set(scope)
+    try:
+        assert world.jobs.put({}) is None
+    finally:
+        CURRENT.set(None)
+    assert world.queue.asks == []
+
+
+def test_who_finds_no_place_is_not_the_one_that_tries(world):
+    world.queue.hold = Event()
+    threads = [Thread(target=world.jobs.put, args=({},)) for _ in range(PUTS_MAX)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(world.queue.asks) == PUTS_MAX)
+    world.jobs._pause.failed(world.clock.now_s())
+    world.clock.advance(FIRST_S)
+    assert world.jobs.put({}) is None
+    assert world.jobs._pause.over(world.clock.now_s())
+    world.queue.hold.set()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+
+
 def test_few_requests_wait_for_the_disk_and_the_others_are_refused(world):
     world.queue.hold = Event()
     threads = [Thread(target=world.jobs.put, args=({},)) for _ in range(PUTS_MAX)]
@@ -145,6 +185,8 @@ def test_settings_make_the_queue(tmp_path):
     found = made(GUARD_JOBS="redis", GUARD_JOBS_REDIS_URL="redis://127.0.0.1:1/0")
     assert found.put({}) is None  # nobody is there
     found.stop(1.0)
+    with pytest.raises(SettingsError, match="GUARD_JOBS_FILE"):
+        made(GUARD_JOBS="local", GUARD_JOBS_FILE=str(tmp_path / "missing" / "jobs.sqlite"))
     with pytest.raises(SettingsError, match="GUARD_JOBS_REDIS_URL"):
         made(GUARD_JOBS="redis")
     with pytest.raises(SettingsError, match="GUARD_JOBS='local'"):
