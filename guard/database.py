@@ -7,6 +7,7 @@ that turns out to need no database never comes here and holds no permit.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from guard.backends.base import Bounds
@@ -76,18 +77,23 @@ class Database:
         with self._turn(Lane.READ) as bounds, self._backend.stream(bounds) as session:
             yield session
 
-    def take_place(self) -> None:
+    def take_place(self) -> float:
         """Take the request's permit for a read that may not be needed in the end.
 
         It bounds how many requests of the lane hold a thread, and no connection is counted on
         for it before ``read`` is called.
 
+        Returns:
+            The time until the request's deadline, seconds.
+
         Raises:
             Shed: the lane has no room.
         """
         scope = CURRENT.get()
-        if scope is not None:
-            self._permit(scope, Lane.READ).finish()
+        if scope is None:
+            return inf
+        self._permit(scope, Lane.READ).finish()
+        return self._controller.left_s(scope)
 
     @contextmanager
     def _turn(self, lane: Lane) -> Iterator[Bounds]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from guard.cache.answer import Answer
@@ -24,8 +25,9 @@ _OK_LINE: Final = status_line(200)
 _REFUSED: Final = "503"
 
 
-def no_place() -> None:
-    """Do nothing: the request holds its permit already."""
+def no_place() -> float:
+    """Take nothing, since the request holds its permit already; nothing is known of its time."""
+    return inf
 
 
 class HotReads:
@@ -36,14 +38,15 @@ class HotReads:
         keeping: what is kept.
         take_place: called before a request waits for what another one computes. It takes the
             permit that bounds how many may wait, and raises ``Shed`` where there is none: who waits
-            holds a thread, and the guard must keep enough of them to be able to say no.
+            holds a thread, and the guard must keep enough of them to be able to say no. Tells the
+            time until the request's deadline, seconds.
     """
 
     def __init__(
         self,
         app: Callable[[Environ, Callable[..., Any]], Iterable[bytes]],
         keeping: Keeping,
-        take_place: Callable[[], None] = no_place,
+        take_place: Callable[[], float] = no_place,
     ) -> None:
         self._app = app
         self._keeping = keeping
@@ -91,8 +94,8 @@ class HotReads:
 
     def _follow(self, flight: Flight, environ: Environ) -> Entry | Answer:
         """Wait for what another request computes; where that can't be shared, compute."""
-        self._take_place()
-        entry = flight.wait(self._keeping.times.wait_s)
+        left_s = self._take_place()
+        entry = flight.wait(min(self._keeping.times.wait_s, left_s))
         return self._ask(environ) if entry is None else entry
 
     def _ask(self, environ: Environ) -> Answer:

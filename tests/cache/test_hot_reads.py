@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -7,6 +8,7 @@ from patience import PATIENCE_S, until
 
 from guard import metrics
 from guard.cache.entry import BODY_MAX_BYTES
+from guard.cache.flights import Flight
 from guard.core.vocabulary import Mode
 from guard.errors import Shed
 
@@ -98,6 +100,15 @@ def test_a_computation_that_raises_leaves_nothing_behind(world):
     world.app.before = int
     assert world.send()[0] == "2"
     assert world.send()[0] == "2"
+
+
+def test_nobody_waits_longer_than_his_deadline(world, monkeypatch):
+    waits = []
+    monkeypatch.setattr(Flight, "wait", lambda _flight, most_s: waits.append(most_s))
+    world.controller.configure(replace(world.controller.rules, deadline_s=3.0))
+    world.keeping.flights.join("/hot")
+    assert world.send()[0] == "1"
+    assert waits == [pytest.approx(3.0)]
 
 
 @pytest.mark.parametrize("step", ["lease", "put"])
