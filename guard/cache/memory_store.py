@@ -24,7 +24,7 @@ class MemoryStore:
         now_s: the monotonic clock.
 
     Attributes:
-        drops: how often something was dropped.
+        drops: how often a write has dropped something.
     """
 
     def __init__(self, entries_max: int, lifetime_s: float, now_s: Callable[[], float]) -> None:
@@ -76,6 +76,11 @@ class MemoryStore:
             if self.drops != drops:
                 return
             self._kept[key] = (found.entry, self._now_s() - found.age_s)
+
+    def discard(self, key: str) -> None:
+        """Drop a copy of what is not found there any more, which no write of this worker says."""
+        with self._lock:
+            self._kept.pop(key, None)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop what is kept, and what is being computed, under some keys."""

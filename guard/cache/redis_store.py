@@ -82,7 +82,7 @@ class RedisStore:
         entry = from_bytes(raw) if raw is not None else None
         if entry is None or left_ms <= 0:
             # Another host's write may have dropped it.
-            self._near.forget((key,))
+            self._near.discard(key)
             return None
         found = Found(entry, max(0, self._lifetime_ms - left_ms) / 1000)
         self._near.copy(key, found, drops)
