@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _UNKEPT: Final = frozenset({
 _FOR_FIELDS: Final = ("private=", "no-cache=")
 """Meant for some fields alone; taken for the whole answer, as section 5.2.2 allows."""
 _SHARED_WITH_NOBODY: Final = frozenset({"set-cookie", "vary"})
+# The server refuses others, the first time; the accept loop, which sends kept ones, must not.
+_SENDABLE: Final = re.compile(r"[\t -~\x80-\xff]*")
 # They belong to one transfer of the answer, or are made anew for each.
 _DROPPED: Final = frozenset(
     {"age", "connection", "date", "keep-alive", "server", "transfer-encoding", "warning"}
@@ -90,7 +93,7 @@ def may_be_kept(status: str, headers: Iterable[tuple[str, str]]) -> bool:
         return False
     for name, value in headers:
         lowered = name.lower()
-        if lowered in _SHARED_WITH_NOBODY:
+        if lowered in _SHARED_WITH_NOBODY or _SENDABLE.fullmatch(value) is None:
             return False
         if lowered == "cache-control" and any(map(_forbids, _directives(value))):
             return False

@@ -59,6 +59,9 @@ def test_only_a_get_that_anybody_could_send_is_answered_for_all(environ, may):
         ("200 OK", [("Cache-Control", 'no-cache="X-Name, X-Other"')], False),
         ("200 OK", [("Cache-Control", "max-age=9, must-revalidate")], False),
         ("200 OK", [("Cache-Control", "proxy-revalidate")], False),
+        ("200 OK", [("X-Name", "Li\u00e9")], True),
+        ("200 OK", [("X-Name", "\u0141")], False),
+        ("200 OK", [("X-Name", "a\r\nB: c")], False),
     ],
 )
 def test_only_a_200_that_nothing_ties_to_one_client_is_kept(status, headers, may):
