@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from guard import metrics
 from guard.core.vocabulary import Reason
-from guard.errors import BadSetting, SettingsError
+from guard.errors import BackendFailed, BadSetting, SettingsError
+from guard.jobs.queue import Unsure
 from guard.pause import Pause
 from guard.request import CURRENT
 from guard.tally import DEFERRED
@@ -90,6 +91,10 @@ class Jobs:
 
         To be called where the database has raised ``Shed`` for it; the request is then counted as
         ``deferred``.
+
+        Raises:
+            BackendFailed: it may have been put off. A refusal would promise that nothing was
+                executed, and a client that believes it would have it done twice.
         """
         scope = CURRENT.get()
         if scope is not None and scope.reason.sheds and scope.reason not in _REASONS:
@@ -101,6 +106,12 @@ class Jobs:
             if not self._pause.over(self._clock.now_s()):
                 return None
             job_id = self._queue.put(data)
+        except Unsure as error:
+            self._pause.failed(self._clock.now_s())
+            self._count("error")
+            if scope is not None:
+                scope.reason, scope.executed = Reason.OK, True
+            raise BackendFailed("whether the write was put off is not known") from error
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be put off now
             self._pause.failed(self._clock.now_s())
             log.warning("a write could not be put off: %s", error)

@@ -16,6 +16,10 @@ LOOK_S: Final = 0.1
 """Time between two looks at an empty queue, and before a job is run again, seconds."""
 
 
+class Unsure(Exception):  # noqa: N818 - says how it stands
+    """Whether a job was taken is not known: the queue went away while it was handed over."""
+
+
 class Phase(StrEnum):
     """How far a job is."""
 
@@ -48,7 +52,11 @@ class JobQueue(Protocol):
     """
 
     def put(self, data: dict[str, Any]) -> str | None:
-        """Take a job, durable on return, and return its id; None where the queue is full."""
+        """Take a job, durable on return, and return its id; None where the queue is full.
+
+        Raises:
+            Unsure: it may have been taken. After anything else that is raised it was not.
+        """
         ...
 
     def phase(self, job_id: str) -> Phase | None:

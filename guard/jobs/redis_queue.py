@@ -10,7 +10,7 @@ from uuid import uuid4
 from dramatiq import Actor, Worker
 from dramatiq.brokers.redis import RedisBroker
 
-from guard.jobs.queue import LATER, LOOK_S, Job, Phase
+from guard.jobs.queue import LATER, LOOK_S, Job, Phase, Unsure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,12 +69,15 @@ class RedisQueue:
         self._worker: Worker | None = None
 
     def put(self, data: dict[str, Any]) -> str | None:
-        """Take a job, durable on return, and return its id; None where the queue is full."""
+        """Take a job; see ``JobQueue.put``."""
         if self.waiting() >= self._jobs_max:
             return None
         job_id = str(uuid4())
         self._set(job_id, Phase.QUEUED)
-        self._broker.enqueue(self._message(job_id, data))
+        try:
+            self._broker.enqueue(self._message(job_id, data))
+        except Exception as error:
+            raise Unsure(str(error)) from error
         return job_id
 
     def phase(self, job_id: str) -> Phase | None:

@@ -229,9 +229,9 @@ CLAIMS: Final = (
     ),
     Claim(
         "chaos-postgres", "20 minutes of random kills, stops and reloads under load "
-        "(short form: one minute)",
+        "(short form: half a minute)",
         Command("stress chaos --backend postgres --minutes 20",
-                "stress chaos --backend postgres --minutes 1", 300),
+                "stress chaos --backend postgres --minutes 0.5", 300),
         "every request and every acknowledged row accounted for, no permit left in flight",
         shown=(*_ROWS, ("right afterwards", "right and in time afterwards")),
         beside=(KILL_WORKER, STOP_WORKER, RELOAD, KILL_DATABASE, STOP_DATABASE),

@@ -7,8 +7,8 @@ from patience import PATIENCE_S, until
 
 from guard import metrics
 from guard.core.vocabulary import Lane, Reason
-from guard.errors import SettingsError
-from guard.jobs import Job, Jobs, Phase, jobs
+from guard.errors import BackendFailed, SettingsError
+from guard.jobs import Job, Jobs, Phase, Unsure, jobs
 from guard.jobs.jobs import FULL_S, PUTS_MAX
 from guard.pause import FIRST_S
 from guard.request import CURRENT, RequestScope
@@ -106,6 +106,22 @@ def test_a_queue_that_is_away_is_left_alone_for_a_while(world):
     world.clock.advance(FIRST_S)
     world.queue.answer = "id"
     assert world.jobs.put({}) == "id"
+
+
+def test_a_write_that_may_have_been_put_off_is_not_refused_as_one_that_was_not(world):
+    scope = RequestScope(Lane.WRITE, 0.0, 10.0)
+    scope.reason = Reason.POOL_SATURATED
+    world.queue.answer = Unsure("gone")
+    token = CURRENT.set(scope)
+    try:
+        with pytest.raises(BackendFailed):
+            world.jobs.put({})
+    finally:
+        CURRENT.reset(token)
+    assert (scope.reason, scope.executed, scope.relieved) == (Reason.OK, True, "")
+    assert world.counted("error") == 1
+    world.queue.answer = "id"
+    assert world.jobs.put({}) is None, "the queue is left alone for a while"
 
 
 def test_nobody_asks_how_far_a_job_is_while_the_queue_is_away(world):
