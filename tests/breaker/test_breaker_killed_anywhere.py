@@ -82,7 +82,7 @@ def use_row(shared: BreakerStore) -> None:
         owner.count(FAILURE, 1, now_s, 10.0)
 
 
-@pytest.mark.parametrize("offset", [0, 5])
+@pytest.mark.parametrize("offset", [5])
 def test_killed_anywhere_in_a_change(offset: int) -> None:
     made = 0
     for kills in count(offset, STEP):
@@ -104,7 +104,7 @@ def test_killed_anywhere_in_a_change(offset: int) -> None:
     assert 0 < made < kills / STEP
 
 
-@pytest.mark.parametrize("offset", [0, 5])
+@pytest.mark.parametrize("offset", [5])
 def test_killed_anywhere_while_it_counts(offset: int) -> None:
     for kills in count(offset, STEP):
         shared = a_store()

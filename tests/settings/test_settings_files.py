@@ -114,7 +114,7 @@ ANY_VALUE: st.SearchStrategy[Any] = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([*specs(), "thread"]), ANY_VALUE, max_size=4))
 @example({"threads": 10**400})
 @example({"threads": 10**5000})
