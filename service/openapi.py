@@ -84,34 +84,30 @@ def _idempotency_key() -> dict[str, Any]:
     }
 
 
-def _look_up() -> dict[str, Any]:
-    parameter = {
+def _id() -> dict[str, Any]:
+    return {
         "name": "id",
         "in": "path",
         "required": True,
         "description": "What is no UUID is answered with 404 too.",
         "schema": {"type": "string", "format": "uuid"},
     }
+
+
+def _look_up() -> dict[str, Any]:
     return {
         "operationId": "lookUp",
         "summary": "Return one warrior",
-        "parameters": [parameter],
+        "parameters": [_id()],
         "responses": {"200": _ok("Found.", "Warrior"), **_refs(404, 503, 504)},
     }
 
 
 def _job() -> dict[str, Any]:
-    parameter = {
-        "name": "id",
-        "in": "path",
-        "required": True,
-        "description": "What is no UUID is answered with 404 too.",
-        "schema": {"type": "string", "format": "uuid"},
-    }
     return {
         "operationId": "job",
         "summary": "Say how far a create is that was put off",
-        "parameters": [parameter],
+        "parameters": [_id()],
         "responses": {"200": _ok("How far it is.", "Job"), **_refs(404, 503)},
     }
 

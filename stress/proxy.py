@@ -19,6 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from stress.children import let_end
+
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
 
@@ -30,7 +32,6 @@ _RETRANSMIT_S: Final = 0.2
 _RETRANSMIT_MAX_S: Final = 2.0
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _CHUNK_BYTES: Final = 65536
-_STOP_S: Final = 5.0
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
@@ -116,13 +117,8 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            process.communicate(timeout=_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        if process is not None:
+            let_end(process)
 
     def set(self, fault: Fault) -> None:
         """Put a fault in force, in place of the one before; returns when it is."""

@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from stress.children import let_end
 from stress.server import HOST, ROOT
 from stress.shots import Target
 
@@ -22,7 +23,6 @@ _REFUSAL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 )
 _CHUNK_BYTES: Final = 65_536
-_STOP_S: Final = 5.0
 
 
 class Front:
@@ -66,13 +66,8 @@ class Front:
 
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            process.communicate(timeout=_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        if process is not None:
+            let_end(process)
 
 
 class _Gate:
