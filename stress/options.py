@@ -38,13 +38,16 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_scenario(commands: _Commands) -> None:
     scenario = commands.add_parser("scenario", help="one of the lab's scenarios; --list names them")
-    scenario.add_argument("name", nargs="?", default="")
+    scenario.add_argument("name", nargs="?", default="", help="or all: one after the other")
     scenario.add_argument("--list", action="store_true", help="what each of them shows")
-    scenario.add_argument("--backend", choices=BACKENDS, help="the scenario's first by default")
+    scenario.add_argument(
+        "--backend", choices=BACKENDS, help="the scenario's first by default; with all, each"
+    )
     scenario.add_argument("--guard", choices=("on", "off", "shadow"), help="on by default")
     scenario.add_argument(
-        "--time-scale", type=_positive, help="shortens each stage; the rates stay"
-    )
+        "--time-scale", type=_positive,
+        help="shortens each stage; the rates stay; with all, times each scenario's own",
+    )  # fmt: skip
     scenario.add_argument("--seed", type=int, default=1)
     _add_out((scenario,))
 

@@ -12,9 +12,9 @@ import pytest
 
 from stress.arrivals import CREATE, LARGE, LOOK_UP, NO_TERM, SEARCH, TOO_LONG
 from stress.lab import bars
-from stress.lab.command import carry_out
 from stress.lab.course import AFTER, ALL, BEFORE, DURING, Course, parts, whole
 from stress.lab.description import Guard, Order, Scenario
+from stress.lab.execution import carry_out
 from stress.lab.front import Front
 from stress.lab.plans import mix
 from stress.lab.slow_clients import HALF_A_HEAD, KINDS, SlowClients

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from queue import Empty
 from typing import TYPE_CHECKING
 
 import pytest
 
+from stress import report
 from stress.__main__ import main
 from stress.arrivals import CREATE, INCIDENT, KINDS, LARGE, NO_TERM, SEARCH, TOO_LONG, length_s
-from stress.lab.command import listed, ordered
+from stress.lab import every
+from stress.lab.command import listed
 from stress.lab.course import Course, all_users, parts, whole
 from stress.lab.description import Guard
+from stress.lab.execution import ordered
 from stress.options import parser
 from stress.phases import Span
 from stress.result import Run, Sample
 from stress.scenario import BACKENDS
 from stress.scenarios import NAMES, find
 from stress.scenarios.museum_app import Pool
+from stress.server import ServerError
 from stress.verify import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stress.lab.description import Scenario
+    from stress.lab.description import Order, Scenario
 
 NOTHING = Course(runs={}, parts={})
 LOST, KEPT = Verdict(5, 1, 0, 0, 4), Verdict(5, 0, 0, 0, 5)
+
+
+def judged(bar: str, *, met: bool, void: bool = False) -> report.Verdict:
+    return report.Verdict(bar, "so", met, void)
+
+
 USUAL = [name for name in NAMES if find(name).course is None]
 
 
@@ -189,3 +200,72 @@ def test_a_scenario_for_real(tmp_path: Path) -> None:
 
 def test_the_museum_has_the_incidents_own_load() -> None:
     assert find("museum").plan == INCIDENT
+
+
+def asked(**changes: object) -> Namespace:
+    options = parser().parse_args(["scenario", "all"])
+    return Namespace(**{**vars(options), **changes})
+
+
+def test_a_round_has_each_scenario_on_each_of_its_databases_once() -> None:
+    pairs = [(one.name, order.backend) for one, order in every.planned(asked())]
+
+    assert pairs == [(name, backend) for name in NAMES for backend in find(name).environments]
+    on_duckdb = {one.name for one, _ in every.planned(asked(backend="duckdb"))}
+    assert on_duckdb == {name for name in NAMES if "duckdb" in find(name).environments}
+
+
+def test_a_round_with_a_guard_leaves_out_what_does_not_run_with_it() -> None:
+    orders = list(every.planned(asked(guard="on")))
+
+    assert "museum" not in {one.name for one, _ in orders}
+    assert {order.guard for _, order in orders} == {Guard.ON}
+
+
+def test_a_rounds_time_scale_is_times_each_scenarios_own() -> None:
+    scales = {one.name: order.time_scale for one, order in every.planned(asked(time_scale=0.5))}
+    assert scales["spike"] == 0.5
+    assert scales["full-load"] == find("full-load").time_scale / 2
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "reached", "met", "void"),
+    [
+        ([judged("a", met=True), judged("b", met=True)], "all 2 bars", True, False),
+        ([judged("a", met=True), judged("b", met=False)], "missed: b: so", False, False),
+        ([judged("a", met=False, void=True)], "missed: a: so", False, True),
+    ],
+)
+def test_a_line_of_a_round(
+    verdicts: list[report.Verdict], reached: str, *, met: bool, void: bool
+) -> None:
+    told = report.Report("", verdicts=verdicts)
+    assert every.summed_up("spike", told) == report.Verdict("spike", reached, met, void)
+
+
+def test_a_scenario_that_cannot_be_run_is_missed_and_the_round_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unable(scenario: Scenario, order: Order) -> tuple[report.Report, Course]:
+        if scenario.name == "step":
+            raise KeyboardInterrupt
+        if scenario.name == "spike":
+            raise ServerError("there is no PostgreSQL")
+        good = report.Report("", verdicts=[report.Verdict(order.backend, "so", met=True)])
+        return good, course(find("spike"), Sample("", 0.0, 0.0, 0.001, 0, 1, right=True), KEPT)
+
+    monkeypatch.setattr(every, "carry_out", unable)
+    assert main(["scenario", "all", "--backend", "postgres", "--out", str(tmp_path)]) == 1
+
+    told = json.loads((tmp_path / "scenarios-on.json").read_text())
+    assert [(one["bar"], one["met"]) for one in told["verdicts"]] == [
+        ("incident on postgres", True),
+        ("full-load on postgres", True),
+        ("benchmark on postgres", True),
+        ("spike on postgres", False),
+        ("the round ran to its end", False),
+    ]
+    assert told["verdicts"][3]["reached"] == "could not be run: there is no PostgreSQL"
+    assert "100.0% right" in told["facts"]["incident on postgres, each run"]
+    assert (tmp_path / "scenario-incident-postgres.html").exists()
+    assert "MISS  spike on postgres" in capsys.readouterr().out
