@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import hypothesis
 import psycopg
@@ -18,7 +19,6 @@ from service.postgres_binaries import NoPostgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 # How long an example takes tells of the machine's load, and of nothing else.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
@@ -32,6 +32,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("no-deadline")
 
+UNMEASURED: Final = frozenset({"clients", "dashboards", "deploy", "examples", "page", "stress"})
+"""Folders whose tests start whole services in order to test something else with them. Coverage in
+those processes would make the run a fifth longer, and find no line that other tests don't."""
+
 _numbers = count(1)
 
 # No test restarts this server, so it need not survive one; the size suits many small pools.
@@ -42,6 +46,15 @@ _FAST = {
     "max_connections": "80",
     "autovacuum": "off",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured_children(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    with pytest.MonkeyPatch.context() as patch:
+        if folder in UNMEASURED:
+            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from guard import metrics
+from guard.breaker.faces import Faces
 from guard.breaker.memory import FAILURE, OK, QUICK, SLOW
 from guard.breaker.prober import Prober
 from guard.breaker.store import BreakerStore
 from guard.breaker.teller import Teller
-from guard.breaker.view import Storage, View, wall_s
+from guard.clock import wall_s
 from guard.core import breaker as core
 from guard.core.vocabulary import BreakerPhase, Outcome
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import pybreaker
 
+    from guard.breaker.view import Storage, View
     from guard.clock import Clock
     from guard.core.breaker_types import BreakerRules, BreakerState, Tally
     from guard.core.vocabulary import Lane
@@ -45,10 +47,6 @@ class LaneBreaker:
         recorder: takes the state, the transitions and the outcomes.
         listeners: pybreaker listeners; ``view.add_listener`` takes more.
         store: where the state and the counts are; in this process where None.
-
-    Attributes:
-        view: a ``pybreaker.CircuitBreaker`` that shows the state and asks it before each call.
-        storage: a pybreaker storage for breakers of the application's own making.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - two of them are optional seams
@@ -75,13 +73,23 @@ class LaneBreaker:
         self._store = store or BreakerStore.local()
         self._commits = self._store.memory.commits
         self._store.memory.mode = rules.mode
-        # The view looks at the state while it is made, and another worker may change it then.
-        self._teller = Teller(lane.value, self._tell)
+        self._faces = Faces(self, lane.value, rules.open_s)
+        self._teller = Teller(lane.value, self._faces.tell)
         self._seen, self._shown = self._store.read()
         self._settle(self._shown)
         self._prober = Prober(self, rules, clock, draw, recorder, self._store)
-        self.view = View(self, lane.value, rules.open_s, listeners)
-        self.storage = Storage(self, lane.value)
+        for listener in listeners:
+            self.view.add_listener(listener)
+
+    @property
+    def view(self) -> View:
+        """A ``pybreaker.CircuitBreaker`` that shows the state and asks it before each call."""
+        return self._faces.view
+
+    @property
+    def storage(self) -> Storage:
+        """A pybreaker storage for breakers of the application's own making."""
+        return self._faces.storage
 
     def admits(self) -> bool:
         """Whether any request may use the database; costs well under a microsecond."""
@@ -163,7 +171,7 @@ class LaneBreaker:
             self._store.memory.mode = rules.mode
             self._settle(self._shown)
         self._prober.configure(rules)
-        self.view.reset_timeout = rules.open_s
+        self._faces.configure(rules.open_s)
 
     def look(self) -> None:
         """See what other workers have changed, end a ramp that has held, tell listeners."""
@@ -265,9 +273,6 @@ class LaneBreaker:
             self._take(*self._store.read())
         finally:
             self._lock.release()
-
-    def _tell(self, before: BreakerPhase, after: BreakerPhase) -> None:
-        self.view.tell(before, after)
 
     def _take(self, commit: int, state: BreakerState) -> None:
         if commit == self._seen:

@@ -12,7 +12,7 @@ import pybreaker
 from guard.core.vocabulary import BreakerPhase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from guard.core.breaker_types import BreakerState
 
@@ -20,11 +20,6 @@ T = TypeVar("T")
 log = logging.getLogger("guard.breaker")
 
 _WAIT_S: Final = 1.0
-
-
-def wall_s() -> float:
-    """Return seconds since 1970 by the wall clock, for people; nothing is decided by it."""
-    return datetime.now(UTC).timestamp()  # noqa: TID251 - pybreaker dates its openings
 
 
 class Shown(Protocol):
@@ -176,22 +171,14 @@ class View(pybreaker.CircuitBreaker):
         shown: whose state is shown.
         name: the lane.
         open_s: shown as ``reset_timeout``: the first pause before a probe, seconds.
-        listeners: pybreaker listeners.
     """
 
-    def __init__(
-        self,
-        shown: Shown,
-        name: str,
-        open_s: float,
-        listeners: Sequence[pybreaker.CircuitBreakerListener],
-    ) -> None:
+    def __init__(self, shown: Shown, name: str, open_s: float) -> None:
         self._shown = shown
         super().__init__(
             # Failures in the window must never make pybreaker's own rule open it.
             fail_max=sys.maxsize,
             reset_timeout=open_s,
-            listeners=listeners,
             state_storage=_ViewStorage(shown, name),
             name=name,
             throw_new_error_on_trip=False,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 
@@ -129,3 +131,29 @@ def test_with_failures_in_the_window_past_fail_max_the_views_caller_gets_his_own
     world.fail(20)
     with pytest.raises(OSError, match="away"):
         world.breaker.view.call(no_answer)
+
+
+def test_a_process_that_shows_no_view_never_loads_pybreaker() -> None:
+    # Where Redis' client is installed pybreaker loads it, and with it more than all of Guard.
+    script = (
+        "import sys, guard.assembly, guard.breaker as breaker\n"
+        "assert 'pybreaker' not in sys.modules, 'by the import'\n"
+        "from guard.breaker.faces import Faces\n"
+        "faces = Faces(None, 'read', 1.0)\n"
+        "faces.tell('closed', 'open')\n"
+        "faces.configure(2.0)\n"
+        "assert 'pybreaker' not in sys.modules, 'without a view'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_a_view_and_a_storage_are_made_once_and_know_the_latest_pause() -> None:
+    breaker = World().breaker
+    breaker.configure(breaker._rules._replace(open_s=7.0))
+
+    assert breaker.view.reset_timeout == 7.0
+    assert breaker.view is breaker.view
+    assert breaker.storage is breaker.storage

@@ -15,8 +15,7 @@ READS = {
 }  # fmt: skip
 USERS = {
     "clock.py": "the one place",
-    "breaker/view.py": "dates an opening, for people and for pybreaker's listeners",
-    "breaker/lane.py": "the same, on the board",
+    "breaker/lane.py": "dates an opening, for people and for pybreaker's listeners",
     "tracing.py": "a span's start, for the tracing backend",
     "settings/live.py": "when the settings' file was read, for people",
     "status/keeper.py": "a frame's date, for the page",
