@@ -36,10 +36,9 @@ def accounted(run: Run) -> Verdict:
 
 def stored(kept: verify.Verdict) -> Verdict:
     """Return whether the database kept what was promised."""
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
     return Verdict(
         "every acknowledged warrior there once, as it was sent",
-        f"{kept.acknowledged} acknowledged, {lost}", kept.good and kept.acknowledged > 0,
+        f"{kept.acknowledged} acknowledged, {kept.lost}", kept.good and kept.acknowledged > 0,
     )  # fmt: skip
 
 

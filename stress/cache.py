@@ -161,10 +161,10 @@ def verdicts(findings: Findings) -> list[Verdict]:
     ]  # fmt: skip
     bare = findings.cases[_BARE].summary.goodput_per_s
     for label, case in findings.cases.items():
-        total = case.summary.total
+        total, void = case.summary.total, case.summary.void
         errors = server_errors(total) - total.shed
         bars += [
-            Verdict(f"{label}: sent on time", case.summary.void or "yes", not case.summary.void),
+            Verdict(f"{label}: sent on time", void or "yes", not void, void=bool(void)),
             Verdict(
                 f"{label}: no failure, no error, every answer right",
                 f"{total.failed} failed, {errors} errors, {total.answered - total.right} wrong, "

@@ -119,7 +119,6 @@ def _course(where: Place, options: Namespace) -> Outcome:
 def verdicts(outcome: Outcome) -> list[Verdict]:
     """Return the bars."""
     wild, quiet, kept = outcome.wild, outcome.quiet, outcome.kept
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
     share = share_good([one for one in quiet.run.samples if one.kind != NO_TERM])
     return [
         *(
@@ -137,7 +136,7 @@ def verdicts(outcome: Outcome) -> list[Verdict]:
         Verdict("permits in flight at the end: 0", str(outcome.in_flight), not outcome.in_flight),
         Verdict(
             "every acknowledged warrior there once, as it was sent",
-            f"{kept.acknowledged} acknowledged, {lost}", kept.good and kept.acknowledged > 0,
+            f"{kept.acknowledged} acknowledged, {kept.lost}", kept.good and kept.acknowledged > 0,
         ),
         Verdict(f"right and in time afterwards >= {GOOD_AFTER:.0%}", f"{share:.1%}",
                 share >= GOOD_AFTER),

@@ -135,7 +135,6 @@ def verdicts(course: Course, seen: Seen, *, asynchronous: bool = False) -> list[
     summary, kept = summarise(course.run), course.kept
     searches = [one for one in course.run.samples if one.kind == SEARCH]
     share = share_good([one for one in searches if course.away.has(one.due_s)])
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
     total = summary.total
     counted = f"{total.sent} = {total.answered} + {total.shed} + {total.failed}"
     back = "never" if isnan(seen.recovered_s) else f"{seen.recovered_s:.2f} s"
@@ -152,7 +151,7 @@ def verdicts(course: Course, seen: Seen, *, asynchronous: bool = False) -> list[
     if not asynchronous:
         bar = "every acknowledged warrior there once, as it was sent"
         met = kept.good and kept.acknowledged > 0
-        found.append(Verdict(bar, f"{kept.acknowledged} acknowledged, {lost}", met))
+        found.append(Verdict(bar, f"{kept.acknowledged} acknowledged, {kept.lost}", met))
     return found
 
 

@@ -228,7 +228,6 @@ def verdicts(course: Course) -> list[Verdict]:
     statuses, kept = course.statuses, course.kept
     known = {CREATED, ACCEPTED, REFUSED, 0}
     other = sum(count for status, count in statuses.items() if status not in known)
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
     sent, ended = course.volley.sent, len(course.volley.outcomes)
     return [
         Verdict(
@@ -249,7 +248,7 @@ def verdicts(course: Course) -> list[Verdict]:
         ),
         Verdict(
             "every promised warrior there once, as it was sent",
-            f"{kept.acknowledged} promised, {lost}", kept.good and kept.acknowledged > 0,
+            f"{kept.acknowledged} promised, {kept.lost}", kept.good and kept.acknowledged > 0,
         ),
     ]  # fmt: skip
 

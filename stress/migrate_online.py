@@ -169,7 +169,6 @@ def verdicts(found: Run, move: Move, kept: verify.Verdict, added: int) -> list[V
     failed = [
         one for one in found.samples if one.kind == CREATE and not one.right and not one.reason
     ]
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
     return [
         Verdict(
             "sent on time, and sent = answered + shed + failed",
@@ -180,7 +179,7 @@ def verdicts(found: Run, move: Move, kept: verify.Verdict, added: int) -> list[V
         Verdict("the command and the switch succeed", f"status {move.status}", move.status == 0),
         Verdict(
             "every acknowledged warrior is in PostgreSQL once, as it was sent",
-            f"{kept.acknowledged} acknowledged, {lost}, {added} more than before",
+            f"{kept.acknowledged} acknowledged, {kept.lost}, {added} more than before",
             kept.good and kept.acknowledged > 0 and added == kept.acknowledged,
         ),
         Verdict(

@@ -87,6 +87,7 @@ def verdicts(course: Course) -> list[Verdict]:
             "sent on time, and sent = answered + shed + failed",
             void or f"{sent} = {ends[0]} + {ends[1]} + {ends[2]}",
             not void and sent == sum(ends) > 0,
+            void=bool(void),
         ),
         *_held(course),
         *_drift(course),

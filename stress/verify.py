@@ -65,6 +65,11 @@ class Verdict(NamedTuple):
         """Whether nothing acknowledged was lost, doubled or altered."""
         return not (self.missing or self.repeated or self.different)
 
+    @property
+    def lost(self) -> str:
+        """What was lost, doubled or altered, in words."""
+        return f"{self.missing} missing, {self.repeated} doubled, {self.different} altered"
+
 
 def compare(acknowledged: Sequence[Acknowledged], stored: Iterable[tuple[Any, ...]]) -> Verdict:
     """Compare what was promised with what is stored. Pure.

@@ -67,8 +67,7 @@ def _kept(course: Course) -> tuple[str, bool]:
     kept = course.kept
     if kept is None:
         return "not looked at", False
-    lost = f"{kept.missing} missing, {kept.repeated} doubled, {kept.different} altered"
-    return f"{kept.acknowledged} acknowledged, {lost}", kept.good and kept.acknowledged > 0
+    return f"{kept.acknowledged} acknowledged, {kept.lost}", kept.good and kept.acknowledged > 0
 
 
 def _untroubled(course: Course) -> tuple[str, bool]:
