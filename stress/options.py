@@ -77,7 +77,7 @@ def _add_loads(commands: _Commands) -> None:
     growth.add_argument("--writers", type=_count, default=100, help="of the crowd")
     growth.add_argument("--seed", type=int, default=1)
     compare = commands.add_parser("compare", help="the guard beside nginx and HAProxy")
-    compare.add_argument("--seconds", type=_positive, default=5.0, help="length of each cell")
+    compare.add_argument("--seconds", type=_positive, default=10.0, help="length of each cell")
     compare.add_argument("--short", action="store_true", help="three loads, 1.5 s each")
     compare.add_argument("--variants", default="", help="names with commas; all by default")
     compare.add_argument("--seed", type=int, default=1)

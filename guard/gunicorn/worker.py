@@ -12,15 +12,17 @@ It differs from gthread in this:
   accepting thread, up to two seconds, for a client that is slow to close.
 * A thread that has answered waits a moment for the connection's next request while no other
   request waits for a thread. That spares the way back to the loop and through the queue.
+* It gives a connection that is kept back to the loop without waking that up.
 * Where all places for connections are taken, an idle one makes room for a new one.
 
-What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``, ``get_thread_pool``,
-``handle``, ``load_wsgi``, ``murder_pending``, ``notify``, ``on_client_socket_readable``,
-``on_pending_socket_readable``, ``set_accept_enabled``, ``_cap_keepalive`` (overridden),
+What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``,
+``get_thread_pool``, ``handle``, ``load_wsgi``, ``murder_keepalived``, ``murder_pending``,
+``notify``, ``on_client_socket_readable``, ``on_pending_socket_readable``,
+``set_accept_enabled``, ``_cap_keepalive`` (overridden), ``finish_request``, ``method_queue``,
 ``nr_conns``, ``worker_connections``, ``keepalived_conns``, ``pending_conns``, ``poller``,
-``wsgi``; of ``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``, ``timeout``,
-``close``; of the parser: ``unreader``'s ``unread`` and ``take_buffered``. A test fails where
-gunicorn changes one of them.
+``tpool``, ``wsgi``; of ``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``,
+``timeout``, ``close``, ``set_timeout``; of the parser: ``unreader``'s ``unread`` and
+``take_buffered``. A test fails where gunicorn changes one of them.
 """
 
 from __future__ import annotations
@@ -31,13 +33,15 @@ import selectors
 import socket
 import threading
 from collections import deque
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from guard.gunicorn.client import Connection, is_plain
 from guard.gunicorn.context import current_worker
 from guard.gunicorn.head import is_partial
 from guard.gunicorn.reception import READ_BYTES, Fate, Reception, give
@@ -61,31 +65,6 @@ STAY_MS: Final = 1
 _TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Connection(TConn):  # type: ignore[misc]  # gunicorn carries no types
-    """A client's connection.
-
-    Attributes:
-        queued_s: when the request arrived that was queued for a thread, on the monotonic clock.
-        begun: what has come of a request that is not whole yet.
-        waits_in: where in the loop it waits; None while it does not. ``Waiting`` sets it.
-    """
-
-    queued_s = 0.0
-    begun = b""
-    waits_in: Waiting[Connection] | None = None
-
-    def __init__(self, worker: GuardWorker, sock: socket.socket, *names: Any) -> None:  # noqa: ANN401
-        super().__init__(worker.cfg, sock, *names)
-        self._worker = worker
-
-    def close(self, graceful: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's
-        """Close; a graceful close lets the client hear the last answer first."""
-        if graceful and not self._worker.cfg.is_ssl:
-            self._worker.see_off(self)
-        else:
-            super().close(graceful)
-
-
 class GuardWorker(ThreadWorker):  # type: ignore[misc]
     """gthread with an early gate; without one (``WorkerContext.gate``) nothing is refused."""
 
@@ -96,11 +75,14 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         self.keepalived_conns: Waiting[Connection] = Waiting()
         self.pending_conns: Waiting[Connection] = Waiting()
         self._leaving: Waiting[Connection] = Waiting()
+        # A thread adds to keepalived_conns and the poller; nobody may drop a connection that is in
+        # one of them and not in the other, and its number be taken by a new one.
+        self._handing_back = threading.Lock()
         # One stamp for each request that waits for a thread, the oldest first.
         self._queued_s: deque[float] = deque()
         self._served = threading.local()
         self._reception = Reception(None)
-        self._plain = _is_plain(self.cfg)
+        self._plain = is_plain(self.cfg)
         self._notified_s = 0.0
         self._addresses: dict[Any, Any] = {}
         self._shortage = Shortage(self.log)
@@ -165,17 +147,18 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
                     raise
                 return
             self.nr_conns += 1
-            conn = Connection(self, client, address, server)
+            conn = Connection(self.cfg, client, address, server, see_off=self.see_off)
             self.enqueue_req(conn)
             if self.nr_conns >= self.worker_connections:
                 self._make_room(conn)
 
     def _make_room(self, young: Connection | None = None) -> None:
         """Close the connection that has been idle longest, so that the next one finds a place."""
-        for waiting in (self.keepalived_conns, self.pending_conns):
-            if waiting and waiting[0] is not young:
-                self._drop(waiting[0])
-                return
+        with self._handing_back:
+            for waiting in (self.keepalived_conns, self.pending_conns):
+                if waiting and waiting[0] is not young:
+                    self._drop(waiting[0])
+                    return
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's
         """Accept connections or do not; never while there is nothing to accept them with."""
@@ -228,7 +211,37 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         # It may have waited in the kernel before the loop came to it.
         conn.queued_s = monotonic() - last_received_ago_s(conn.sock)
         self._queued_s.append(conn.queued_s)
-        super().enqueue_req(conn)
+        if self._plain:
+            self.tpool.submit(self._serve, conn)
+        else:
+            super().enqueue_req(conn)
+
+    def _serve(self, conn: Connection) -> None:
+        kept = False
+        try:
+            kept = self.handle(conn) is True
+        finally:
+            if not (kept and self._handed_back(conn)):
+                served: Future[bool] = Future()
+                served.set_result(kept)
+                self.method_queue.defer(self.finish_request, conn, served)
+
+    def _handed_back(self, conn: Connection) -> bool:
+        """Let the loop await the next request; return whether that went without waking it up."""
+        if conn.parser.unreader.buf.getvalue():
+            return False  # it has read into the next request already
+        conn.sock.settimeout(0.0)
+        with self._handing_back:
+            if not self.alive:
+                return False
+            conn.set_timeout()
+            self.keepalived_conns.append(conn)
+            try:
+                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+            except (OSError, ValueError):
+                self.keepalived_conns.remove(conn)
+                return False
+        return True
 
     def _wait(self, conn: Connection, waiting: Waiting[Connection], within_s: float) -> None:
         if conn.waits_in is None:
@@ -305,6 +318,11 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
             pass
         self._drop(conn)
 
+    def murder_keepalived(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 - gunicorn's
+        """Close what has been idle for too long; all that is idle where it is forced."""
+        with self._handing_back:
+            super().murder_keepalived(force)
+
     def murder_pending(self) -> None:
         """Close what has waited too long: for a whole request, or for its client's farewell."""
         now_s = monotonic()
@@ -318,16 +336,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Let what waits in the loop wait until ``deadline`` at most, since the worker stops."""
-        super()._cap_keepalive(deadline)
+        with self._handing_back:
+            super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
-
-
-def _is_plain(cfg: Any) -> bool:  # noqa: ANN401 - gunicorn's Config
-    """Tell whether what comes through a socket is HTTP/1 and nothing before it."""
-    return (
-        not cfg.is_ssl
-        and cfg.proxy_protocol == "off"
-        and cfg.protocol == "http"
-        and cfg.http2_cleartext not in {"prior-knowledge", "both"}
-    )

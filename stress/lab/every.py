@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from stress import report
 from stress.lab.description import Guard
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from stress.lab.description import Order, Scenario
     from stress.result import Summary
-
-_MISSED: Final = "missed: "
 
 
 def run(options: Namespace) -> int:
@@ -83,14 +81,18 @@ def _carried_out(what: str, scenario: Scenario, order: Order, out: Path) -> tupl
 def summed_up(what: str, told: Report) -> Verdict:
     """Return one verdict on all bars of a report: those that were missed, or how many were met.
 
+    A void one is a missed one among the others, or all of the round would be void with it.
+
     Args:
         what: was run.
         told: its report.
     """
-    missed = [f"{one.bar}: {one.reached}" for one in told.verdicts if not one.met]
-    void = any(one.void for one in told.verdicts)
-    reached = _MISSED + "; ".join(missed) if missed else f"all {len(told.verdicts)} bars"
-    return Verdict(what, reached, told.met, void)
+    missed = [
+        f"{'void' if one.void else 'missed'}: {one.bar}: {one.reached}"
+        for one in told.verdicts
+        if not one.met
+    ]
+    return Verdict(what, "; ".join(missed) or f"all {len(told.verdicts)} bars", told.met)
 
 
 def _figures(found: Summary) -> str:

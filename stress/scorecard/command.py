@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from stress.scorecard.model import Claim, Command
+    from stress.scorecard.model import Claim
 
 README: Final = Path("README.md")
 _INTERRUPTED: Final = 130
@@ -50,10 +50,16 @@ class Plan:
     kept: Scorecard
     origin: Provenance
 
-    def inner(self, command: Command) -> Path:
-        """Return the folder of a command's own files: named like its first claim."""
-        first = next(claim for claim in self.claims if claim.command == command)
-        return self.folder / first.name
+    def runs(self) -> dict[str, list[Claim]]:
+        """Return the commands as they are run, each once, with their claims."""
+        found: dict[str, list[Claim]] = {}
+        for claim in self.claims:
+            found.setdefault(claim.command.arguments(self.form), []).append(claim)
+        return found
+
+    def inner(self, claim: Claim) -> Path:
+        """Return the folder of a claim's command's own files: named like the first such claim."""
+        return self.folder / self.runs()[claim.command.arguments(self.form)][0].name
 
 
 def run(options: Namespace) -> int:
@@ -117,17 +123,17 @@ def _listed(claim: Claim) -> str:
 
 def _run(plan: Plan, card: Scorecard) -> tuple[Scorecard, bool]:
     """Run everything; return what came of it, and whether Ctrl-C ended it."""
-    ended: dict[Command, Ended] = {}
+    ended: dict[str, Ended] = {}
     interrupted = False
-    for command in dict.fromkeys(claim.command for claim in plan.claims):
-        print(f"... python -m {command.arguments(plan.form)}", flush=True)
+    for arguments, claims in plan.runs().items():
+        print(f"... python -m {arguments}", flush=True)
         try:
-            ended[command] = running.run(command, plan.form, plan.inner(command))
+            ended[arguments] = running.run(claims[0].command, plan.form, plan.inner(claims[0]))
         except KeyboardInterrupt:
             interrupted = True
             break
         card = _judged(plan, card, ended, "not yet")
-        _tell(plan, card, command)
+        _tell(plan, card, claims)
         _write(plan, card)
     card = _judged(plan, card, ended, "interrupted" if interrupted else "")
     files = _write(plan, card)
@@ -135,17 +141,23 @@ def _run(plan: Plan, card: Scorecard) -> tuple[Scorecard, bool]:
     return card, interrupted
 
 
-def _judged(plan: Plan, card: Scorecard, ended: dict[Command, Ended], left: str) -> Scorecard:
+def _judged(plan: Plan, card: Scorecard, ended: dict[str, Ended], left: str) -> Scorecard:
+    unended = Ended(None, left)
     results = tuple(
-        judge(claim, plan.form, ended.get(claim.command, Ended(None, left)), plan.origin)
+        judge(
+            claim,
+            plan.form,
+            ended.get(claim.command.arguments(plan.form), unended),
+            plan.origin,
+        )
         for claim in plan.claims
     )
     return Scorecard(card.machine, card.versions, results)
 
 
-def _tell(plan: Plan, card: Scorecard, command: Command) -> None:
+def _tell(plan: Plan, card: Scorecard, claims: Sequence[Claim]) -> None:
     for claim, result in zip(plan.claims, card.results, strict=True):
-        if claim.command == command:
+        if claim in claims:
             told = "; ".join(one.text for one in words.told(claim, result))
             print(f"{words.state(result):<8} {claim.name} ({result.took_s:.0f} s): {told}")
 
@@ -157,7 +169,7 @@ def _rows(plan: Plan, card: Scorecard) -> list[Row]:
             result,
             trend(claim, result, plan.kept.find(claim.name, plan.form)),
             plan.kept.find(claim.name, _other(plan.form)),
-            _links(plan.inner(claim.command), plan.folder) if result.took_s else (),
+            _links(plan.inner(claim), plan.folder) if result.took_s else (),
         )
         for claim, result in zip(plan.claims, card.results, strict=True)
     ]

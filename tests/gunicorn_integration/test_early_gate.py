@@ -243,13 +243,16 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     assert gunicorn_package.version_info[0] == 27
     assert issubclass(GuardWorker, ThreadWorker)
     for name in (
-        "_cap_keepalive", "accept", "enqueue_req", "handle", "load_wsgi", "murder_pending",
-        "notify", "on_client_socket_readable", "on_pending_socket_readable",
-        "set_accept_enabled", "get_thread_pool",
+        "_cap_keepalive", "accept", "enqueue_req", "finish_request", "get_thread_pool", "handle",
+        "load_wsgi", "murder_keepalived", "murder_pending", "notify",
+        "on_client_socket_readable", "on_pending_socket_readable", "set_accept_enabled",
     ):  # fmt: skip
         assert callable(getattr(ThreadWorker, name))
     used = set(ThreadWorker.__init__.__code__.co_names)
-    assert {"nr_conns", "keepalived_conns", "pending_conns", "poller", "worker_connections"} <= used
+    assert {
+        "keepalived_conns", "method_queue", "nr_conns", "pending_conns", "poller", "tpool",
+        "worker_connections",
+    } <= used  # fmt: skip
     connection = set(TConn.__init__.__code__.co_names)
     assert {
         "client",
@@ -263,6 +266,9 @@ def test_gunicorn_still_has_the_parts_that_the_worker_touches():
     # What the overridden methods do apart from what GuardWorker does in their place.
     assert "nr_conns" in ThreadWorker.accept.__code__.co_names
     assert "submit" in ThreadWorker.enqueue_req.__code__.co_names
+    assert {"append", "register", "setblocking", "set_timeout"} <= set(
+        ThreadWorker.finish_request.__code__.co_names
+    )
     assert "close" in ThreadWorker.finish_request.__code__.co_names
     # What gunicorn asks of the places where connections wait; ``Waiting`` can no more than that.
     places = {

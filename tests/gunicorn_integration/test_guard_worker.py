@@ -1,7 +1,9 @@
 """How the worker handles its connections, on raw sockets against the real server."""
 
 import http.client
+import selectors
 import socket
+import threading
 from collections import deque
 from contextlib import closing, suppress
 from types import SimpleNamespace
@@ -12,7 +14,9 @@ from gunicorn.http import get_parser
 from gunicorn_process import APP, BOUND_S, get, gunicorn
 from test_gunicorn_life import holding, joined
 
+from guard.gunicorn.client import Connection
 from guard.gunicorn.reception import Reception
+from guard.gunicorn.waiting import Waiting
 from guard.gunicorn.worker import GuardWorker
 
 STAMPED = (
@@ -207,3 +211,67 @@ def test_the_oldest_that_waits_for_a_thread_tells_the_age():
     waiting = worker_of(_queued_s=deque([0.0, 1e9]))
     assert waiting.queue_age_s() > 0.0
     assert waiting.queue_depth == 2
+
+
+@pytest.fixture
+def returned(kept):
+    """A worker to which a thread gives a connection back, the connection, and its client."""
+    before, client = kept
+    conn = Connection(Config(), before.sock, ("127.0.0.1", 1), ("127.0.0.1", 2), see_off=None)
+    conn.parser = before.parser
+    poller = selectors.DefaultSelector()
+    deferred = []
+    worker = worker_of(
+        _handing_back=threading.Lock(), keepalived_conns=Waiting(), poller=poller,
+        method_queue=SimpleNamespace(defer=lambda *call: deferred.append(call)),
+        deferred=deferred,
+    )  # fmt: skip
+    with closing(poller):
+        yield worker, conn, client
+
+
+def test_a_connection_is_given_back_to_the_loop_without_waking_it(returned):
+    worker, conn, client = returned
+    worker.handle = lambda _conn: True
+    worker._serve(conn)
+
+    assert worker.deferred == []
+    assert list(worker.keepalived_conns) == [conn]
+    client.send(b"GET")
+    assert [key.fileobj for key, _ in worker.poller.select(0)] == [conn.sock]
+
+
+@pytest.mark.parametrize(
+    ("kept_alive", "alive", "read_ahead", "closed"),
+    [
+        (False, True, b"", False),
+        (True, False, b"", False),
+        (True, True, b"GET /", False),
+        (True, True, b"", True),
+    ],
+)
+def test_the_loop_is_woken_for_what_it_must_see_to(returned, kept_alive, alive, read_ahead, closed):
+    worker, conn, _ = returned
+    worker.handle, worker.alive = lambda _conn: kept_alive, alive
+    conn.parser.unreader.unread(read_ahead)
+    if closed:
+        conn.sock = SimpleNamespace(fileno=lambda: -1, settimeout=lambda _: None)
+    worker._serve(conn)
+
+    ((finish, found, served),) = worker.deferred
+    assert finish == worker.finish_request
+    assert found is conn
+    assert served.result() is kept_alive
+    assert list(worker.keepalived_conns) == []
+
+
+def test_a_thread_that_dies_leaves_its_connection_to_the_loop(returned):
+    worker, conn, _ = returned
+
+    def dies(_conn):
+        raise SystemExit
+
+    worker.handle = dies
+    with pytest.raises(SystemExit):
+        worker._serve(conn)
+    assert worker.deferred[0][2].result() is False

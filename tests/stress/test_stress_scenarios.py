@@ -229,18 +229,16 @@ def test_a_rounds_time_scale_is_times_each_scenarios_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "reached", "met", "void"),
+    ("verdicts", "reached"),
     [
-        ([judged("a", met=True), judged("b", met=True)], "all 2 bars", True, False),
-        ([judged("a", met=True), judged("b", met=False)], "missed: b: so", False, False),
-        ([judged("a", met=False, void=True)], "missed: a: so", False, True),
+        ([judged("a", met=True), judged("b", met=True)], "all 2 bars"),
+        ([judged("a", met=True), judged("b", met=False)], "missed: b: so"),
+        ([judged("a", met=False, void=True), judged("b", met=False)], "void: a: so; missed: b: so"),
     ],
 )
-def test_a_line_of_a_round(
-    verdicts: list[report.Verdict], reached: str, *, met: bool, void: bool
-) -> None:
+def test_a_line_of_a_round(verdicts: list[report.Verdict], reached: str) -> None:
     told = report.Report("", verdicts=verdicts)
-    assert every.summed_up("spike", told) == report.Verdict("spike", reached, met, void)
+    assert every.summed_up("spike", told) == report.Verdict("spike", reached, told.met)
 
 
 def test_a_scenario_that_cannot_be_run_is_missed_and_the_round_goes_on(
