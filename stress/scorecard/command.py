@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from stress.scorecard.model import Claim
 
+    _Key = tuple[str, tuple[str, ...]]
+    """A run: its arguments, and the programs that it needs."""
+
 README: Final = Path("README.md")
 _INTERRUPTED: Final = 130
 
@@ -50,16 +53,20 @@ class Plan:
     kept: Scorecard
     origin: Provenance
 
-    def runs(self) -> dict[str, list[Claim]]:
-        """Return the commands as they are run, each once, with their claims."""
-        found: dict[str, list[Claim]] = {}
+    def key(self, claim: Claim) -> _Key:
+        """Return what claims have in common that share one run, whatever their other form is."""
+        return claim.command.arguments(self.form), claim.command.needs
+
+    def runs(self) -> dict[_Key, list[Claim]]:
+        """Return the claims of each run."""
+        found: dict[_Key, list[Claim]] = {}
         for claim in self.claims:
-            found.setdefault(claim.command.arguments(self.form), []).append(claim)
+            found.setdefault(self.key(claim), []).append(claim)
         return found
 
     def inner(self, claim: Claim) -> Path:
         """Return the folder of a claim's command's own files: named like the first such claim."""
-        return self.folder / self.runs()[claim.command.arguments(self.form)][0].name
+        return self.folder / self.runs()[self.key(claim)][0].name
 
 
 def run(options: Namespace) -> int:
@@ -123,12 +130,12 @@ def _listed(claim: Claim) -> str:
 
 def _run(plan: Plan, card: Scorecard) -> tuple[Scorecard, bool]:
     """Run everything; return what came of it, and whether Ctrl-C ended it."""
-    ended: dict[str, Ended] = {}
+    ended: dict[_Key, Ended] = {}
     interrupted = False
-    for arguments, claims in plan.runs().items():
-        print(f"... python -m {arguments}", flush=True)
+    for key, claims in plan.runs().items():
+        print(f"... python -m {key[0]}", flush=True)
         try:
-            ended[arguments] = running.run(claims[0].command, plan.form, plan.inner(claims[0]))
+            ended[key] = running.run(claims[0].command, plan.form, plan.inner(claims[0]))
         except KeyboardInterrupt:
             interrupted = True
             break
@@ -141,15 +148,9 @@ def _run(plan: Plan, card: Scorecard) -> tuple[Scorecard, bool]:
     return card, interrupted
 
 
-def _judged(plan: Plan, card: Scorecard, ended: dict[str, Ended], left: str) -> Scorecard:
-    unended = Ended(None, left)
+def _judged(plan: Plan, card: Scorecard, ended: dict[_Key, Ended], left: str) -> Scorecard:
     results = tuple(
-        judge(
-            claim,
-            plan.form,
-            ended.get(claim.command.arguments(plan.form), unended),
-            plan.origin,
-        )
+        judge(claim, plan.form, ended.get(plan.key(claim), Ended(None, left)), plan.origin)
         for claim in plan.claims
     )
     return Scorecard(card.machine, card.versions, results)

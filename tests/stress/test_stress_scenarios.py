@@ -164,7 +164,7 @@ def test_what_is_not_said_is_the_scenarios_own() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("", "the scenarios are incident, "),
+        ("", "the scenarios are all, incident, "),
         ("nonsense", "--list tells"),
         ("lock-convoy --backend duckdb", "lock-convoy runs on postgres only"),
         ("museum --guard on", "museum runs with the guard off only"),
