@@ -43,6 +43,8 @@ scorecard: $(STAMP) ## Run every claim in its short form and tell which are met 
 observe: $(STAMP) ## Watch the service under the incident's load in Prometheus (needs the system's).
 	@$(BIN)/python -m stress observe
 
+# Hundreds of processes import the same modules: compiled once, wherever the user's shell forbids that.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP) ## Run every test with coverage.
 	$(BIN)/coverage erase
 	$(BIN)/pytest -n $(TESTERS) --dist loadfile --cov --cov-report=

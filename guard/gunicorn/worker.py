@@ -13,6 +13,8 @@ It differs from gthread in this:
 * A thread that has answered waits a moment for the connection's next request while no other
   request waits for a thread. That spares the way back to the loop and through the queue.
 * It gives a connection that is kept back to the loop without waking that up.
+* The head of a response leaves together with the first piece of its body; see
+  ``guard.gunicorn.response``.
 * Where all places for connections are taken, an idle one makes room for a new one.
 
 What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``,
@@ -45,6 +47,7 @@ from guard.gunicorn.client import Connection, is_plain
 from guard.gunicorn.context import current_worker
 from guard.gunicorn.head import is_partial
 from guard.gunicorn.reception import READ_BYTES, Fate, Reception, give
+from guard.gunicorn.response import join_head
 from guard.gunicorn.shortage import SHORT, Shortage, Threads
 from guard.gunicorn.waiting import Waiting
 from guard.socket_age import ACCEPTED_KEY, last_received_ago_s
@@ -96,6 +99,7 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
 
         def stamped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             environ[ACCEPTED_KEY] = served.queued_s
+            join_head(start_response)
             found: Iterable[bytes] = app(environ, start_response)
             return found
 

@@ -36,7 +36,7 @@ GUARD_SETTINGS: Final[Mapping[str, str]] = {
     "GUARD_READ_WAIT_BUDGET": "120ms",
     "GUARD_LOG_LEVEL": "warning",
 }
-"""The guard's settings here. The places bound the wait at 2.5 ms each: 50 ms, as HAProxy's limit does.
+"""The guard's settings here. The places bound the wait, at 2.5 ms each: 50 ms, HAProxy's limit.
 The budget is over twice that, so that at just the capacity, where the queue is seldom empty, no
 burst is refused for standing there."""
 

@@ -74,6 +74,15 @@ def test_many_requests_on_one_connection(running):
 
 
 @pytest.mark.process
+def test_head_and_body_come_together(running):
+    with closing(socket.create_connection(("127.0.0.1", running.port), BOUND_S)) as client:
+        client.sendall(b"GET /age HTTP/1.1\r\nHost: h\r\n\r\n")
+        head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert float(body) >= 0.0
+
+
+@pytest.mark.process
 def test_clients_that_never_close_stall_nobody(running):
     """Stock gthread waits two seconds for each of these on the thread that accepts."""
     lazy = [socket.create_connection(("127.0.0.1", running.port), BOUND_S) for _ in range(20)]
