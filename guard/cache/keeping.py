@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from guard.settings import Settings
 
 _OK: Final = 200
+# A path came decoded. What parts a key's parts must not be in it, or two requests have one name.
+_IN_PATH: Final = str.maketrans({"%": "%25", " ": "%20", "?": "%3F"})
 
 
 class Store(Protocol):
@@ -231,7 +233,8 @@ def _namer(
     def name(environ: Environ) -> str | None:
         path = environ.get("PATH_INFO", "")
         if patterns.match(path):
-            return f"{environ.get('HTTP_HOST', '')} {path}?{environ.get('QUERY_STRING', '')}"
+            host, query = environ.get("HTTP_HOST", ""), environ.get("QUERY_STRING", "")
+            return f"{host} {path.translate(_IN_PATH)}?{query}"
         return remember(environ) if remember is not None else None
 
     return name

@@ -2,13 +2,13 @@
 
 A replica does not know how far it is behind: one that has lost its primary has replayed all that it
 received and calls itself current. Its clock may be wrong, too. So the primary's log is looked at
-as well, and the lag is the age of the first look at which the primary was further than the replica
-is now:
+as well, and the lag is the time from the first look at which the primary was further than the
+replica is now to the last look at it:
 
-    lag = now - min {t : position of the primary at t > position of the replica}
+    lag = last look - min {t : position of the primary at t > position of the replica}
 
 on the clock of the one who looks. An idle primary makes nobody lag, and a primary that is away
-makes nobody lag more.
+makes nobody lag more: what it took with it will never come, and reads must go on.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class LogClock:
     def __init__(self) -> None:
         self.timeline = 0
         self._looks: list[tuple[int, float]] = []
+        self._last_s = 0.0
 
     def tell(self, primary: Seen, now_s: float) -> None:
         """Take in one look at a server that writes, in any order.
@@ -74,14 +75,15 @@ class LogClock:
         if primary.timeline > self.timeline:
             self._looks.clear()  # what was lost with the old history is no lag
         self.timeline = primary.timeline
+        self._last_s = now_s
         if not self._looks or primary.position > self._looks[-1][0]:
             self._looks.append((primary.position, now_s))
             del self._looks[:-_LOOKS_MAX]
 
-    def lag_s(self, position: int, now_s: float) -> float:
+    def lag_s(self, position: int) -> float:
         """Return how old the first entry is that a server at ``position`` lacks; 0 without any."""
         at = bisect_right(self._looks, position, key=itemgetter(0))
-        return now_s - self._looks[at][1] if at < len(self._looks) else 0.0
+        return self._last_s - self._looks[at][1] if at < len(self._looks) else 0.0
 
 
 class Replica(NamedTuple):
@@ -124,7 +126,7 @@ def look(
     if seen is None:
         latch = _latched(before.latch, well=False, now_s=now_s)
         return before._replace(latch=latch, silent=True)
-    lag_s = log.lag_s(seen.position, now_s)
+    lag_s = log.lag_s(seen.position)
     # One that was the primary and was not told that another took over serves the past.
     deposed = 0 < seen.timeline < log.timeline
     well = lag_s <= lag_max_s and not deposed

@@ -89,6 +89,13 @@ def prepare(session: Session) -> None:
         NotForServiceError: it is not, or not any more, where the data is.
         SchemaUnknownError: as ``migrate``.
     """
+    _check_ours(session)
+    migrate(session)
+    # Once more: a copy may have begun while its lock was waited for.
+    _check_ours(session)
+
+
+def _check_ours(session: Session) -> None:
     if has_table(session, UNFINISHED_TABLE):
         raise NotForServiceError(
             "a copy into this database is unfinished; `python -m service migrate` goes on with it"
@@ -96,7 +103,6 @@ def prepare(session: Session) -> None:
     if has_table(session, MOVED_TABLE):
         (url,) = session.execute(_MOVED_TO)[0]
         raise NotForServiceError(f"the data was moved to {url}; set GUARD_DATABASE_URL to it")
-    migrate(session)
 
 
 def check_known(session: Session, dialect: str) -> None:

@@ -39,7 +39,10 @@ moved but the command of --then failed, 130 interrupted
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.then and not options.online:
+        parser.error("--then needs --online")
     progress = Progress(sys.stderr, monotonic)
     began_s = monotonic()
     try:
@@ -81,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--then",
-        default="",
+        default=[],
+        type=_words,
         metavar="COMMAND",
         help="with --online: run once all is moved, to restart the service on PostgreSQL",
     )
@@ -100,6 +104,13 @@ def _of_kind(text: str, kind: DatabaseKind) -> str:
     if kind_of(text) is not kind:
         raise argparse.ArgumentTypeError(f"must be a {kind} URL, not {mask_url(text)}")
     return text
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}: {text}") from error
 
 
 def _copy(options: argparse.Namespace, progress: Progress) -> Copied:
@@ -126,12 +137,21 @@ def _switch(options: argparse.Namespace, copied: Copied, progress: Progress) -> 
             "the service sheds writes until it is restarted with GUARD_DATABASE_URL set to --to"
         )
         return 0
-    # The operator's own words, on his own machine.
-    done = subprocess.run(shlex.split(options.then), check=False)  # noqa: S603
-    if done.returncode != 0:
+    trouble = _run(options.then)
+    if trouble:
         progress.step(
-            f"migrate: all is moved, but {options.then} ended with status {done.returncode}; "
+            f"migrate: all is moved, but {shlex.join(options.then)} {trouble}; "
             "restart the service with GUARD_DATABASE_URL set to --to"
         )
         return 3
     return 0
+
+
+def _run(command: Sequence[str]) -> str:
+    """Run it; return what went wrong, and nothing where nothing did."""
+    try:
+        # The operator's own words, on his own machine.
+        done = subprocess.run(command, check=False)  # noqa: S603
+    except OSError as error:
+        return f"could not be run ({error})"
+    return f"ended with status {done.returncode}" if done.returncode else ""

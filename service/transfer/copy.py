@@ -6,6 +6,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from guard.errors import GuardError
 from service.transfer.source import Source, TransferError
 
 if TYPE_CHECKING:
@@ -114,7 +115,13 @@ class Copying:
         copied = self._count()
         served.mark_moved(self._target.name)
         pause_s = now_s() - began_s
-        self._target.finish()
+        try:
+            self._target.finish()
+        except GuardError as error:
+            raise TransferError(
+                f"the data is moved, but no service can open {self._target.name} yet: {error}; "
+                "run the same command again"
+            ) from error
         return copied._replace(pause_s=pause_s)
 
     def _all(self, *, merge: bool) -> None:

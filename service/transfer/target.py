@@ -6,11 +6,12 @@ database.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from guard.backends.postgres.bulk import BulkConnection
+from guard.errors import BackendFailed
 from guard.settings.masking import mask_url
 from service.migrations import UNFINISHED_TABLE, has_table, load_migrations, migrate
 from service.transfer.rows import KEYS, WARRIORS, Digest, Table, postgres_digest
@@ -190,5 +191,7 @@ def open_target(url: str) -> Iterator[Target]:
     """
     with BulkConnection(url) as connection:
         yield Target(connection, mask_url(url))
-        # The server notices only a moment after the end of a connection that it has ended.
-        connection.execute("SELECT pg_advisory_unlock_all()")
+        # The server notices only a moment after the end of a connection that it has ended. Where
+        # that is lost by now, nothing is: the work is done.
+        with suppress(BackendFailed):
+            connection.execute("SELECT pg_advisory_unlock_all()")

@@ -184,3 +184,22 @@ def test_routes_come_before_what_the_application_names():
     environ = {"REQUEST_METHOD": "GET", "HTTP_HOST": "h", "QUERY_STRING": "q=1"}
     assert found.key({**environ, "PATH_INFO": "/b/c"}) == "h /b/c?q=1"
     assert found.key({**environ, "PATH_INFO": "/c"}) == "own"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("h", "/b/c", "q=1?"), ("h", "/b/c?q=1", "")),
+        (("h", "/b/x /b/c", ""), ("h /b/x", "/b/c", "")),
+        (("h", "/b/x /b/c", ""), ("h", "/b/x%20/b/c", "")),
+    ],
+)
+def test_different_requests_have_different_names(one, other):
+    settings = load({"GUARD_CACHE": "memory", "GUARD_CACHE_ROUTES": "/b/*"}).settings
+    found = keeping(settings, None, MemoryRecorder(), FakeClock().now_s)
+    names = ("HTTP_HOST", "PATH_INFO", "QUERY_STRING")
+    keys = {
+        found.key({"REQUEST_METHOD": "GET", **dict(zip(names, asked, strict=True))})
+        for asked in (one, other)
+    }
+    assert len(keys) == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from patience import until
 from transfer_world import awkward, copy, fill, opened, silent, stored
 
 from guard.backends.postgres.bulk import BulkConnection
@@ -17,8 +19,9 @@ from service.idempotency import KeyReusedError
 from service.migrations import NotForServiceError, SchemaUnknownError, prepare
 from service.postgres_process import free_port
 from service.store import Warriors
+from service.transfer import command
 from service.transfer.command import main
-from service.transfer.copy import Copying
+from service.transfer.copy import Copied, Copying
 from service.transfer.progress import Progress
 from service.transfer.source import FileSource, TransferError, open_file
 from service.transfer.target import open_target
@@ -113,6 +116,29 @@ def test_a_copy_that_was_stopped_goes_on_where_it_was(
     with opened(postgres_url) as assembly:
         assert stored(assembly, warriors) == warriors
     assert count(postgres_url) == ROWS
+
+
+def test_a_service_that_starts_while_a_copy_begins_does_not_open_the_database(
+    postgres_url: str,
+) -> None:
+    with (
+        ThreadPoolExecutor(1) as threads,
+        BulkConnection(postgres_url) as service,
+        open_target(postgres_url) as target,
+    ):
+
+        def start() -> None:
+            with service.transaction():
+                prepare(service)
+
+        copying = target._connection
+        with copying.transaction():
+            target._begin("a file", merge=False)
+            starting = threads.submit(start)
+            waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+            until(lambda: copying.execute(f"SELECT EXISTS ({waiting})")[0][0])
+        with pytest.raises(NotForServiceError, match="unfinished"):
+            starting.result()
 
 
 def test_a_copy_of_another_file_does_not_go_on_with_it(
@@ -254,6 +280,34 @@ def test_databases_of_the_wrong_kind_are_refused(
     with pytest.raises(SystemExit):
         main(["migrate", *(part for pair in good.items() for part in pair)])
     assert "must be a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("then", "says"),
+    [("true", ""), ("false", "ended with status 1"), ("/no/such/program", "could not be run")],
+)
+def test_what_the_last_command_comes_to_is_told_apart_from_the_copy(
+    then: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_copy", lambda *_: Copied(2, 1, 0.1))
+    options = ["--from", "duckdb:///x", "--to", "postgresql://x/y", "--online", "--then", then]
+    assert main(["migrate", *options]) == (3 if says else 0)
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [("--then", "true"), ("--online", "--then", "echo 'half")])
+def test_a_last_command_that_can_not_be_run_is_refused_before_anything_is_copied(
+    options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as wrong:
+        main(["migrate", "--from", "duckdb:///x", "--to", "postgresql://x/y", *options])
+    assert wrong.value.code == 2
+    assert "--then" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_target_that_is_lost_after_the_work_takes_nothing_back(postgres_url: str) -> None:
+    with open_target(postgres_url) as target:
+        target._connection.close()
 
 
 def test_a_bulk_connection_commits_all_or_nothing_and_hides_the_password(

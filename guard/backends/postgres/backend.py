@@ -142,16 +142,18 @@ class PostgresBackend:
         """Run ``unit`` on a read-only connection; see ``Backend.read``.
 
         Each statement is a read-only transaction of its own. Where a replica dies under it, the
-        unit is run once more, on another server.
+        unit is run once more, on another server, in what is left of its time.
         """
         bounds, called_s = bounds or self._config.bounds, self._clock.now_s()
         try:
             with self._reading(bounds) as session:
                 return unit(session)
         except BackendFailed:
-            if self.fleet is None:
+            rest = self._rest(bounds, called_s)
+            # With no time left a second run would only say so, and hide the failure.
+            if self.fleet is None or rest.within_s <= 0:
                 raise
-        with self._reading(self._rest(bounds, called_s)) as session:
+        with self._reading(rest) as session:
             return unit(session)
 
     @contextmanager
@@ -275,7 +277,8 @@ class PostgresBackend:
             yield session
 
     def _rest(self, bounds: Bounds, called_s: float) -> Bounds:
-        return bounds._replace(within_s=bounds.within_s - (self._clock.now_s() - called_s))
+        left_s = bounds.within_s - (self._clock.now_s() - called_s)
+        return bounds._replace(wait_s=min(bounds.wait_s, left_s), within_s=left_s)
 
     @contextmanager
     def _on_primary(self, bounds: Bounds) -> Iterator[PostgresSession]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterable, Mapping
 
 PRIMARY: Final = "primary"
 """The name of the place that is read from while no replica may be."""
@@ -57,13 +57,14 @@ def one_by_one(conninfo: str) -> list[Place]:
     return found
 
 
-def is_misplaced(name: str, held: Mapping[str, int], allowed: Collection[str], size: int) -> bool:
-    """Return whether a connection should lead somewhere else.
+def is_crowded(name: str, held: Mapping[str, int], allowed: Iterable[str]) -> bool:
+    """Return whether a place has so many connections that one of them should lead elsewhere.
+
+    One more than another place has can't be spread any better.
 
     Args:
-        name: the place that it leads to.
+        name: the place.
         held: the pool's connections by place.
         allowed: the places that they may lead to, at least one.
-        size: how many the pool should have, spread evenly over them.
     """
-    return name not in allowed or held.get(name, 0) > -(-size // len(allowed))
+    return held.get(name, 0) > 1 + min(held.get(place, 0) for place in allowed)

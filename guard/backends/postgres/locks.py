@@ -7,12 +7,15 @@ often, and only while somebody waits.
 
 from __future__ import annotations
 
-from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 
 from guard.backends.postgres.blocking import lock_waits
+from guard.backends.postgres.errors import one_line
+from guard.backends.postgres.watching import Line, Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from guard.clock import Clock
     from guard.core.vocabulary import Lane
     from guard.events import PoolObserver
-
-T = TypeVar("T")
 
 # An ordinary role sees all of pg_locks, while pg_stat_activity hides others' sessions.
 # waitstart is set a moment after the wait began.
@@ -35,6 +36,8 @@ _ANSWER_S: Final = 1.0
 _RETRY_S: Final = 1.0
 _GAP_MAX: Final = 3.0
 _BLOCKING_S: Final = 1.0
+
+log = logging.getLogger("guard.postgres")
 
 
 class Sampled(NamedTuple):
@@ -49,7 +52,7 @@ class Sampled(NamedTuple):
     pids: list[int]
 
 
-class LockSampler:
+class LockSampler(Watching):
     """A thread with a connection of its own that looks every ``period_s``.
 
     While the server is away it keeps quiet and tries again each second.
@@ -78,49 +81,35 @@ class LockSampler:
         *,
         show_queries: bool = False,
     ) -> None:
-        self._conninfo = conninfo
         self._period_s = period_s
         self._lanes = lanes
         self._observer = observer
-        self._watchdog = watchdog
         self._clock = clock
         self._show_queries = show_queries
         self.waits: tuple[LockWait, ...] = ()
+        self._looked_s = clock.now_s()
         self._asked_s = 0.0
-        self._stop = Event()
         self._waiting: set[Lane] = set()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._thread = Thread(target=self._run, name="guard-postgres-locks", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        line = Line(partial(_connect, conninfo), _ANSWER_S, watchdog, clock)
+        super().__init__("guard-postgres-locks", line, self._look, self._forget)
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread, after at most ``timeout_s``."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        """End the thread, after at most ``timeout_s``; from then on nobody is said to wait."""
+        super().stop(timeout_s)
+        self._all_quiet()
 
-    def _run(self) -> None:
-        before_s = self._clock.now_s()
-        pause_s = self._period_s
-        while not self._stop.wait(pause_s):
-            now_s = self._clock.now_s()
-            try:
-                self._look(min(now_s - before_s, _GAP_MAX * self._period_s))
-                pause_s = self._period_s
-            except psycopg.Error:
-                self._forget()
-                pause_s = max(_RETRY_S, self._period_s)
-            before_s = now_s
-        self._forget()
-
-    def _look(self, elapsed_s: float) -> None:
+    def _look(self) -> float:
+        now_s = self._clock.now_s()
+        elapsed_s = min(now_s - self._looked_s, _GAP_MAX * self._period_s)
+        self._looked_s = now_s
         lanes = self._lanes()
-        if not any(lane.in_use for lane in lanes.values()):
+        if any(lane.in_use for lane in lanes.values()):
+            self._sample(lanes, elapsed_s)
+        else:
             self._all_quiet()
-            return
+        return self._period_s
+
+    def _sample(self, lanes: Mapping[Lane, Sampled], elapsed_s: float) -> None:
         lane_of = {pid: lane for lane, known in lanes.items() for pid in known.pids}
         ages = self._ages(list(lane_of))
         self._look_whom_for(lane_of, waiting=bool(ages))
@@ -137,24 +126,12 @@ class LockSampler:
             self.waits = ()
         elif not self.waits or now_s - self._asked_s >= _BLOCKING_S:
             self._asked_s = now_s
-            self.waits = self._ask(
+            self.waits = self._line.ask(
                 lambda server: lock_waits(server, lane_of, show_queries=self._show_queries)
             )
 
     def _ages(self, pids: list[int]) -> dict[int, float]:
-        return self._ask(lambda server: dict(server.execute(_SAMPLE, (pids,)).fetchall()))
-
-    def _ask(self, question: Callable[[psycopg.Connection[Any]], T]) -> T:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._conninfo, autocommit=True, application_name="guard-locks"
-            )
-        deadline_s = self._clock.now_s() + _ANSWER_S
-        watch = self._watchdog.arm(self._connection.pgconn.socket, deadline_s)
-        try:
-            return question(self._connection)
-        finally:
-            self._watchdog.disarm(watch)
+        return self._line.ask(lambda server: dict(server.execute(_SAMPLE, (pids,)).fetchall()))
 
     def _all_quiet(self) -> None:
         for lane in self._waiting:
@@ -162,8 +139,12 @@ class LockSampler:
         self._waiting.clear()
         self.waits = ()
 
-    def _forget(self) -> None:
+    def _forget(self, error: Exception) -> float:
         self._all_quiet()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if not isinstance(error, psycopg.Error):
+            log.warning("the waits for locks can't be looked at: %s", one_line(error))
+        return max(_RETRY_S, self._period_s)
+
+
+def _connect(conninfo: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(conninfo, autocommit=True, application_name="guard-locks")

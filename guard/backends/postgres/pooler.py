@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from math import inf
-from threading import Condition, Event, Thread
+from threading import Condition
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from guard.backends.postgres.errors import one_line
+from guard.backends.postgres.watching import Line, Watching
 from guard.core.pooler import PoolerQueue, joined
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def pool_key(url: str) -> PoolKey:
     return PoolKey(str(given.get("dbname") or user), user)
 
 
-class PoolerSampler:
+class PoolerSampler(Watching):
     """A thread with a connection of its own that looks five times a second (0.2 ms each).
 
     While the console can't be asked it says so once, tells of no queue and tries each second.
@@ -70,10 +72,8 @@ class PoolerSampler:
         clock: Clock,
     ) -> None:
         self.queue = PoolerQueue()
-        self._url = url
         self._pools = dict(pools)
         self._told = told
-        self._watchdog = watchdog
         self._clock = clock
         self._changed = Condition()
         # Guarded by _changed: a time after which transactions ended while others waited.
@@ -81,19 +81,8 @@ class PoolerSampler:
         self._looked_s = -inf
         self._ended_us = 0
         self._lost = False
-        self._stop = Event()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._thread = Thread(target=self._run, name="guard-postgres-pooler", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float) -> None:
-        """End the thread, after at most ``timeout_s``."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        line = Line(partial(_connect, url), _ANSWER_S, watchdog, clock)
+        super().__init__("guard-postgres-pooler", line, self._look, self._forget)
 
     def serves_since(self, since_s: float, wait_s: float) -> bool:
         """Return whether transactions ended after a time, while others waited for their turn.
@@ -107,19 +96,7 @@ class PoolerSampler:
         with self._changed:
             return self._changed.wait_for(lambda: self._served_s >= since_s, wait_s)
 
-    def _run(self) -> None:
-        pause_s = 0.0
-        while not self._stop.wait(pause_s):
-            try:
-                self._look()
-                pause_s, self._lost = PERIOD_S, False
-            except (psycopg.Error, KeyError) as error:
-                self._forget(error)
-                pause_s = _RETRY_S
-        if self._connection is not None:
-            self._connection.close()
-
-    def _look(self) -> None:
+    def _look(self) -> float:
         pools = self._ask("SHOW POOLS")
         wanted = set(self._pools.values())
         found = {key: _queue(row) for row in pools if (key := _key(row)) in wanted}
@@ -132,6 +109,8 @@ class PoolerSampler:
         )
         self._progressed(ended_us)
         self._told({lane: found.get(key, PoolerQueue()) for lane, key in self._pools.items()})
+        self._lost = False
+        return PERIOD_S
 
     def _progressed(self, ended_us: int) -> None:
         with self._changed:
@@ -141,32 +120,26 @@ class PoolerSampler:
         self._ended_us, self._looked_s = ended_us, self._clock.now_s()
 
     def _ask(self, command: str) -> list[dict[str, Any]]:
-        if self._connection is None or self._connection.closed:
-            # The console speaks the simple protocol only, in which nothing is prepared.
-            self._connection = psycopg.connect(
-                _console(self._url), autocommit=True, prepare_threshold=None
-            )
-        watch = self._watchdog.arm(self._connection.pgconn.socket, self._clock.now_s() + _ANSWER_S)
-        try:
-            cursor = self._connection.execute(command)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        finally:
-            self._watchdog.disarm(watch)
+        return self._line.ask(lambda console: _rows(console.execute(command)))
 
-    def _forget(self, error: Exception) -> None:
+    def _forget(self, error: Exception) -> float:
         if not self._lost:
             self._lost = True
             log.warning("the pooler's queue can't be asked for: %s", one_line(error))
         self.queue = PoolerQueue()
         self._told(dict.fromkeys(self._pools, self.queue))
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        return _RETRY_S
 
 
-def _console(url: str) -> str:
-    return make_conninfo(url, connect_timeout=2, fallback_application_name="guard-pooler")
+def _connect(url: str) -> psycopg.Connection[Any]:
+    console = make_conninfo(url, connect_timeout=2, fallback_application_name="guard-pooler")
+    # The console speaks the simple protocol only, in which nothing is prepared.
+    return psycopg.connect(console, autocommit=True, prepare_threshold=None)
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> list[dict[str, Any]]:
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _key(row: Mapping[str, Any]) -> PoolKey:

@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from guard.backends.base import PoolSignals
 from guard.backends.postgres.connection import PooledConnection, is_quiet
 from guard.backends.postgres.errors import judge, one_line
-from guard.backends.postgres.hosts import PRIMARY, is_misplaced
+from guard.backends.postgres.hosts import PRIMARY, is_crowded
 from guard.backends.postgres.probe import NoAnswer, probe
 from guard.backends.turns import Turns
 from guard.core.pooler import allowed
@@ -251,21 +251,26 @@ class LanePool:
     def _moves(self, idle: PooledConnection) -> bool:
         if self._fleet is None or not self._may_move:
             return False
-        allowed, held = self._fleet.allowed(), Counter(one.place for one in self._live)
-        moves = is_misplaced(idle.place, held, allowed, self.size_max)
-        if moves:
-            # What is only unevenly spread has time.
-            self._may_move = self._may_move - 1 if idle.place not in allowed else 0
-        return moves
+        allowed = self._fleet.allowed()
+        if idle.place not in allowed:
+            self._may_move -= 1
+            return True
+        # What is only unevenly spread has time: until all are there, and then for one at a look.
+        held = Counter(one.place for one in self._live)
+        if self.live < self.size_max or not is_crowded(idle.place, held, allowed):
+            return False
+        self._may_move = 0
+        return True
 
     def _refill(self, missing: int) -> None:
         # The driver's pool gives a connection up after two attempts and then grows only when a
-        # caller waits; here nobody does. While the server refuses, one attempt at a time.
+        # caller waits; here nobody does. While the server refuses, one attempt at a time. It may
+        # not grow by itself as well: what it has then is added once more by the next resize.
         if missing > 0:
             held = self.size_max - missing
             wanted = self.size_max if self._error is None else held + 1
-            self._pool.resize(held, self.size_max)
-            self._pool.resize(wanted, self.size_max)
+            self._pool.resize(held, max(held, 1))
+            self._pool.resize(wanted, wanted)
 
     def _fetch(self, deadline_s: float) -> PooledConnection:
         while True:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from functools import partial
 from itertools import count
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
 from guard.backends.postgres.errors import one_line
 from guard.backends.postgres.hosts import POSITION, PRIMARY, Place
+from guard.backends.postgres.watching import Line, Watching
 from guard.core.replicas import LogClock, Replica, Seen, end_of_log, look
 from guard.request import UNKNOWN
 
@@ -66,7 +68,6 @@ class Fleet:
         self._answer_s, self._wait_s = waits_s
         self._watchdog = watchdog
         self._clock = clock
-        self._stop = Event()
         self._looked = Event()
         self._turns = count()
         self._lock = Lock()
@@ -74,22 +75,19 @@ class Fleet:
         self._log = LogClock()
         self._known = dict.fromkeys(self._places, Replica())
         self._reads = Counter[str]()
-        self._threads = [
-            Thread(target=self._watch, args=place, name=f"guard-watch-{place.name}", daemon=True)
-            for place in (Place(PRIMARY, primary), *replicas)
-        ]
+        self._watching = [self._watch(*place) for place in (Place(PRIMARY, primary), *replicas)]
 
     def start(self) -> None:
         """Start to look."""
-        for thread in self._threads:
-            thread.start()
+        for watching in self._watching:
+            watching.start()
 
     def stop(self, timeout_s: float) -> None:
         """End the threads; waits for each at most ``timeout_s``."""
-        self._stop.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout_s)
+        for watching in self._watching:
+            watching.stop(0.0)  # first all are told
+        for watching in self._watching:
+            watching.stop(timeout_s)
 
     @property
     def known(self) -> Mapping[str, Replica]:
@@ -151,30 +149,18 @@ class Fleet:
         replica = self._known.get(name)
         return replica is None or replica.primary or replica.position >= position
 
-    def _watch(self, name: str, conninfo: str) -> None:
-        connection: psycopg.Connection[Any] | None = None
-        pause_s = 0.0
-        while not self._stop.wait(pause_s):
-            pause_s = _PERIOD_S
-            try:
-                if connection is None or connection.closed:
-                    connection = _connect(conninfo)
-                self._tell(name, self._ask(connection))
-            except psycopg.Error as error:
-                self._tell(name, None, one_line(error))
-                if connection is not None:
-                    connection.close()
-        if connection is not None:
-            connection.close()
+    def _watch(self, name: str, conninfo: str) -> Watching:
+        line = Line(partial(_connect, conninfo), self._answer_s, self._watchdog, self._clock)
 
-    def _ask(self, connection: psycopg.Connection[Any]) -> Seen:
-        deadline_s = self._clock.now_s() + self._answer_s
-        watch = self._watchdog.arm(connection.pgconn.socket, deadline_s)
-        try:
-            row = connection.execute(_LOOK).fetchone()
-        finally:
-            self._watchdog.disarm(watch)
-        return Seen(end_of_log(row[0]), row[1]) if row is not None else Seen(0)
+        def look() -> float:
+            self._tell(name, line.ask(_seen))
+            return _PERIOD_S
+
+        def missed(error: Exception) -> float:
+            self._tell(name, None, one_line(error))
+            return _PERIOD_S
+
+        return Watching(f"guard-watch-{name}", line, look, missed)
 
     def _tell(self, name: str, seen: Seen | None, why: str = "") -> None:
         now_s = self._clock.now_s()
@@ -197,6 +183,11 @@ class Fleet:
 
 def _connect(conninfo: str) -> psycopg.Connection[Any]:
     return psycopg.connect(conninfo, autocommit=True, application_name="guard-watch")
+
+
+def _seen(server: psycopg.Connection[Any]) -> Seen:
+    row = server.execute(_LOOK).fetchone()
+    return Seen(end_of_log(row[0]), row[1]) if row is not None else Seen(0)
 
 
 def _log_change(name: str, after: Replica, why: str) -> None:

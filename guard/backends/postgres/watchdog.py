@@ -7,7 +7,6 @@ nor a cancel request; only shutting the socket down ends the call that waits on 
 from __future__ import annotations
 
 import math
-import os
 import socket
 from contextlib import suppress
 from threading import Condition, Thread
@@ -113,6 +112,10 @@ class Watchdog:
 
 def _cut(watch: Watch) -> None:
     watch.cut = True
-    # A duplicate: closing it leaves the driver's own descriptor open. An error: it has gone.
-    with suppress(OSError), socket.socket(fileno=os.dup(watch.descriptor)) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)
+    # An error: it has gone. No duplicate is made, since the process may have no descriptor left.
+    with suppress(OSError):
+        borrowed = socket.socket(fileno=watch.descriptor)
+        try:
+            borrowed.shutdown(socket.SHUT_RDWR)
+        finally:
+            borrowed.detach()

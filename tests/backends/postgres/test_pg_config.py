@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from guard.backends.postgres import PostgresConfig
 from guard.backends.postgres.config import milliseconds
-from guard.backends.postgres.hosts import is_misplaced
+from guard.backends.postgres.hosts import is_crowded
 from guard.core.vocabulary import Lane
 
 URL = "postgresql://user:secret@127.0.0.1:5432/name"
@@ -78,21 +78,21 @@ def test_replicas_are_watched_where_a_lag_is_allowed_and_the_primary_can_take_th
 
 
 @pytest.mark.parametrize(
-    ("name", "held", "allowed", "misplaced"),
+    ("name", "held", "allowed", "crowded"),
     [
         ("a", {"a": 4}, ["a"], False),
-        ("a", {"a": 4}, ["b"], True),
         ("a", {"a": 3, "b": 1}, ["a", "b"], True),
         ("b", {"a": 3, "b": 1}, ["a", "b"], False),
         ("a", {"a": 2, "b": 2}, ["a", "b"], False),
         ("a", {"a": 2, "b": 1, "c": 1}, ["a", "b", "c"], False),
-        ("primary", {"primary": 1}, ["a"], True),
+        ("a", {"a": 2, "b": 2}, ["a", "b", "c"], True),
+        ("primary", {"primary": 4}, ["primary"], False),
     ],
 )
 def test_connections_are_spread_evenly_over_who_may_be_read_from(
-    name: str, held: dict[str, int], allowed: list[str], *, misplaced: bool
+    name: str, held: dict[str, int], allowed: list[str], *, crowded: bool
 ) -> None:
-    assert is_misplaced(name, held, allowed, 4) is misplaced
+    assert is_crowded(name, held, allowed) is crowded
 
 
 def test_a_password_is_not_shown() -> None:

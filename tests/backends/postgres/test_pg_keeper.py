@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from guard.backends.base import Bounds, Session
-from guard.backends.postgres import PostgresConfig
+from guard.backends.postgres import PostgresConfig, pools
+from guard.backends.postgres.connection import PooledConnection
 from guard.backends.postgres.keeper import Keeper
 from guard.backends.postgres.pools import LanePool, is_quiet
 from guard.clock import MonotonicClock
@@ -155,3 +158,39 @@ def test_the_keepers_pauses_are_drawn(until: Until) -> None:
     keeper.stop(5.0)
     # 0.2 s, then growing pauses up to 0.5 s while the pool can't be looked after.
     assert waited[:3] == [0.2, 0.4 * 0.75, 0.5 * 0.55]
+
+
+@pytest.mark.postgres
+def test_a_pool_that_fills_while_a_caller_waits_gets_no_more_connections_than_it_may(
+    postgres_url: str, observer: Recording, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = PooledConnection.connect.__func__  # type: ignore[attr-defined]
+    refuses, answers = Event(), Event()
+
+    def attempt(kind: object, conninfo: str, **options: Any) -> object:
+        if refuses.is_set():
+            error = psycopg.OperationalError("refused")
+            options["on_failure"](error)
+            raise error
+        assert answers.wait(30)
+        return connect(kind, conninfo, **options)
+
+    refuses.set()
+    monkeypatch.setattr(PooledConnection, "connect", classmethod(attempt))
+    monkeypatch.setattr(pools, "MOMENT_S", 30.0)
+    config = PostgresConfig(write_url=postgres_url, read_pool_size=4)
+    pool = LanePool(Lane.READ, config, observer, MonotonicClock(), Event())
+    pool.open()
+    try:
+        until(lambda: pool._pool.get_stats()["pool_size"] == 0)
+        refuses.clear()
+        pool.keep()
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(pool.take, 30.0)
+            until(lambda: pool._pool.get_stats()["requests_waiting"])
+            answers.set()
+            pool.give(waiting.result(), broken=False)
+        until(pool.keep)
+        assert pool._pool.get_stats()["pool_size"] == 4
+    finally:
+        pool.close(5.0)

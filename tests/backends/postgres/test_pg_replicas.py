@@ -13,7 +13,7 @@ from programs import missing
 
 from guard.backends.base import Bounds, Insert
 from guard.core.vocabulary import Lane
-from guard.errors import BackendBusy, ReadOnlyViolation
+from guard.errors import BackendBusy, BackendFailed, ReadOnlyViolation
 from guard.request import UNKNOWN, Mark
 from guard.settings import load
 from service import create_app
@@ -145,6 +145,23 @@ def test_a_read_that_a_replica_keeps_waiting_goes_to_the_primary(
     fleet = backend.fleet
     assert fleet is not None
     assert fleet.reads == {"primary": 6}
+
+
+def test_a_read_that_fails_with_no_time_left_is_a_failure_and_no_time_out(
+    backend: PostgresBackend,
+) -> None:
+    runs: list[int] = []
+
+    def cut(session: Session) -> list[Row]:
+        runs.append(1)
+        if len(runs) > 1:
+            return session.execute("SELECT 1")
+        raise BackendFailed("the connection was cut")
+
+    with pytest.raises(BackendFailed, match="was cut"):
+        backend.read(cut, PATIENT._replace(within_s=1e-9))
+    runs.clear()
+    assert backend.read(cut) == [(1,)], "with time it is run once more"
 
 
 def test_a_replica_that_lags_leaves_and_comes_back(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -73,6 +74,21 @@ def test_a_socket_that_has_gone_is_no_error(watchdog: Watchdog) -> None:
     theirs.close()
     watchdog.cut_all()
     assert watch.cut
+
+
+def test_a_process_without_a_descriptor_left_still_cuts(
+    watchdog: Watchdog, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    watch = watchdog.arm(ends[0].fileno(), math.inf)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        watchdog.cut_all()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert ends[0].recv(1) == b""
+    assert watchdog.disarm(watch)
+    ends[0].getpeername()  # open still: it is its owner who closes it
 
 
 def test_stop_without_start_is_no_error() -> None:
