@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Most tests wait for processes of their own: more run at once than there are cores.
-TESTERS ?= 4
+TESTERS ?= 3
 APP := service:create_app()
 # Its notices are about itself; what is wrong with the docs are warnings, and fail.
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
