@@ -23,7 +23,7 @@ What it touches of gunicorn's ``ThreadWorker``: ``accept``, ``enqueue_req``,
 ``set_accept_enabled``, ``_cap_keepalive`` (overridden), ``finish_request``, ``method_queue``,
 ``nr_conns``, ``worker_connections``, ``keepalived_conns``, ``pending_conns``, ``poller``,
 ``tpool``, ``wsgi``; of ``TConn``: ``cfg``, ``client``, ``sock``, ``parser``, ``data_ready``,
-``timeout``, ``close``, ``set_timeout``; of the parser: ``unreader``'s ``unread`` and
+``timeout``, ``close``; of the parser: ``unreader``'s ``unread`` and
 ``take_buffered``. A test fails where gunicorn changes one of them.
 """
 
@@ -238,22 +238,22 @@ class GuardWorker(ThreadWorker):  # type: ignore[misc]
         with self._handing_back:
             if not self.alive:
                 return False
-            conn.set_timeout()
-            self.keepalived_conns.append(conn)
             try:
-                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+                self._wait(conn, self.keepalived_conns, self.cfg.keepalive)
             except (OSError, ValueError):
                 self.keepalived_conns.remove(conn)
                 return False
         return True
 
     def _wait(self, conn: Connection, waiting: Waiting[Connection], within_s: float) -> None:
-        if conn.waits_in is None:
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
-        else:
-            conn.waits_in.remove(conn)
+        before = conn.waits_in
+        if before is not None:
+            before.remove(conn)
         conn.timeout = monotonic() + (within_s if self.alive else STOP_KEEPALIVE_LINGER)
+        # First: what it sends is left unread while it waits nowhere.
         waiting.append(conn)
+        if before is None:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
 
     def _leave(self, conn: Connection) -> None:
         if conn.waits_in is not None:

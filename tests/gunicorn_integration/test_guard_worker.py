@@ -233,7 +233,7 @@ def returned(kept):
     worker = worker_of(
         _handing_back=threading.Lock(), keepalived_conns=Waiting(), poller=poller,
         method_queue=SimpleNamespace(defer=lambda *call: deferred.append(call)),
-        deferred=deferred,
+        deferred=deferred, cfg=Config(),
     )  # fmt: skip
     with closing(poller):
         yield worker, conn, client

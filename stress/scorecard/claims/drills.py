@@ -12,7 +12,6 @@ _OUTAGE_BAR: Final = (
     "all workers shed within 1 s of the first failure, p99 of refusals < 20 ms, 95 % of the "
     "goodput back within 3 s"
 )
-_STAMPEDE_BAR: Final = "peak <= 1.2x the capacity, >= 99 % of the refused served in three tries"
 _ROWS: Final = (("rows", "every acknowledged warrior"),)
 _OUTAGE_SHOWN: Final = (
     ("all shed after", "from the first failure"),
@@ -52,13 +51,6 @@ def _failover(fault: str, text: str) -> Claim:
 
 
 DRILLS: Final = (
-    Claim(
-        "stampede-real",
-        "clients' return after 30 s without a database, at half the capacity, for real, with "
-        "gunicorn and PostgreSQL",
-        Command("stress stampede --form real"), _STAMPEDE_BAR,
-        shown=(("peak / capacity", "book: peak"), ("served", "book: of those")), noise=1.1,
-    ),
     Claim(
         "board-kills", "workers killed while they change the breakers",
         Command("stress board-kills --rounds 1000", "stress board-kills --rounds 200"),

@@ -84,6 +84,13 @@ RULES: Final = (
         shown=(("peak / capacity", "book: peak"), ("served", "book: of those")), noise=1.1,
     ),
     Claim(
+        "stampede-real",
+        "clients' return after 30 s without a database, at half the capacity, for real, with "
+        "gunicorn and PostgreSQL",
+        Command("stress stampede --form real"), _STAMPEDE_BAR,
+        shown=(("peak / capacity", "book: peak"), ("served", "book: of those")), noise=1.1,
+    ),
+    Claim(
         "simulation", "the simulation foretells the real service, from 0.5x to 5x the capacity, "
         "guarded and not",
         Command("stress simulate check --seconds 15"),
